@@ -1,0 +1,60 @@
+"""Types that keep identified and de-identified bytes apart.
+
+Only the engine makes `Deidentified`; the spool and the folder writer take nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+Buffers = list[bytes | memoryview]
+
+
+@final
+class Deidentified:
+    """Bytes of a de-identified dataset, as buffers to be written in order.
+
+    The buffers may be views of the receive buffer: write them before feeding the engine again.
+    """
+
+    __slots__ = ("buffers",)
+
+    def __init__(self, buffers: Buffers) -> None:
+        """For the engine only; a test holds that nothing outside `deid_node.engine` calls this."""
+        self.buffers = buffers
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What is known of the de-identified object as soon as its first bytes leave the engine.
+
+    UIDs are text without padding. `meta` is preamble, DICM and new file meta information
+    (PS3.10 section 7.1), as bytes ready to stand before the dataset.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    meta: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done to one object; no value of it is an original one.
+
+    `attributes` holds the de-identified values of the tags that were asked for (0xGGGGEEEE to text,
+    backslash between values), for path templates and conditions on the result.
+    `original_uid_digest` is the keyed digest of the original SOP Instance UID, for recognizing a
+    resent object. `cleaned` counts what action C took out.
+    """
+
+    heading: Heading
+    attributes: Mapping[int, str]
+    original_uid_digest: bytes
+    kept: int
+    changed: int
+    removed: int
+    cleaned: int
+    warnings: tuple[str, ...] = ()
