@@ -50,9 +50,10 @@ def _module(path: Path) -> str:
 
 
 def _part(module: str) -> str:
-    """The first name below the package: deid_node.engine.walk -> engine."""
+    """The first name below the package: deid_node.engine.walk and deid_node.engine_x -> engine."""
     names = module.split(".")
-    return names[1] if len(names) > 1 else "__init__"
+    part = names[1] if len(names) > 1 else "__init__"
+    return part if part.startswith("__") else part.split("_")[0]
 
 
 def _tree(path: Path) -> ast.Module:
