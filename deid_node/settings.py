@@ -1,0 +1,318 @@
+"""What an operator can set: typed, frozen, and wrong settings do not exist.
+
+Every field has a description: `docs/reference/settings.md` is made from them. Where the values come
+from (TOML file, environment, secret files) is the business of `settings_load`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from deid_node.errors import ConfigurationError
+from deid_node.standard.values import AETitle
+
+DEFAULT_AE_TITLE: Final = AETitle("DEIDNODE")
+DEFAULT_PORT: Final = 11112
+DEFAULT_ROUTE: Final = "default"
+DEFAULT_DESTINATION: Final = "out"
+DEFAULT_TEMPLATE: Final = "{PatientID}/{StudyInstanceUID}/{Modality}_{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+ANY_AE_TITLE: Final = "*"
+
+
+class AcceptorKind(StrEnum):
+    """Which receive loop listens."""
+
+    STREAM = "stream"
+    PYNETDICOM = "pynetdicom"
+
+
+class OnReject(StrEnum):
+    """What becomes of an object that is rejected or cannot be de-identified."""
+
+    REFUSE = "refuse"
+    QUARANTINE = "quarantine"
+
+
+class LogFormat(StrEnum):
+    """How log events are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe event that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _title(value: object) -> AETitle:
+    if not isinstance(value, str):
+        raise ValueError("an AE title is a text of 1 to 16 characters")
+    try:
+        return AETitle(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _caller_title(value: object) -> str:
+    return ANY_AE_TITLE if value == ANY_AE_TITLE else _title(value)
+
+
+def _name(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", value) is None or "__" in value:
+        raise ValueError("a name is 1 to 32 of a-z, 0-9, - and _, and starts with a letter or a digit")
+    return value
+
+
+def _listed(value: object) -> object:
+    """Read one text as a list: environment variables and single values need no brackets."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError(
+            "an address is an IP address or a CIDR block, like 10.0.4.17 or 10.0.4.0/24; "
+            "host names are not looked up"
+        ) from None
+
+
+def _expanded(value: Path) -> Path:
+    return value.expanduser()
+
+
+def default_state() -> Path:
+    """Return where state lies when nothing is set: systemd's state directory, else the XDG one.
+
+    Not the working directory: the key lies here, and the same person in another folder must get the
+    same pseudonyms.
+    """
+    from_systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if from_systemd:
+        return Path(from_systemd)
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "deid-node"
+
+
+Title = Annotated[AETitle, BeforeValidator(_title)]
+CallerTitle = Annotated[str, BeforeValidator(_caller_title)]
+Name = Annotated[str, AfterValidator(_name)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Folder = Annotated[Path, AfterValidator(_expanded)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class PeerSettings(_Section):
+    """One AE, or several behind one address block, that may open associations with the node."""
+
+    ae_title: CallerTitle = Field(description='Calling AE title; `"*"` admits every title from the address.')
+    address: Annotated[tuple[Network, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="IP address or CIDR block, or a list of them. Host names are not looked up."
+    )
+
+
+class RouteSettings(_Section):
+    """What happens to objects sent to one called AE title: the profile, and where they go."""
+
+    called: Annotated[tuple[Title, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="Called AE titles bound to this route; each belongs to one route."
+    )
+    profile: str = Field(
+        default="basic", min_length=1, description="Built-in profile name, or path of a profile file."
+    )
+    destinations: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="Names of the destinations that get every object of this route."
+    )
+    peers: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = Field(
+        default=None,
+        description="Names of the peers that may store here (others get 0124). Unset: every admitted peer.",
+    )
+    on_reject: OnReject = Field(
+        default=OnReject.REFUSE,
+        description="`refuse`: answer with a failure and keep nothing. `quarantine`: keep the object, sealed "
+        "to `quarantine.public_key`, and acknowledge it.",
+    )
+
+
+class FolderSettings(_Section):
+    """A folder store: every object becomes a file whose path is made from de-identified attributes."""
+
+    kind: Literal["folder"]
+    path: Folder = Field(description="Folder that receives the files; made when absent.")
+    template: str = Field(
+        default=DEFAULT_TEMPLATE,
+        min_length=1,
+        description="Path of a file below `path`, from de-identified attributes.",
+    )
+
+
+class AESettings(_Section):
+    """A downstream AE that gets the objects by C-STORE."""
+
+    kind: Literal["ae"]
+    host: str = Field(min_length=1, description="Host name or IP address of the AE.")
+    port: Port = Field(description="TCP port of the AE.")
+    ae_title: Title = Field(description="Called AE title.")
+    calling_ae_title: Title | None = Field(
+        default=None, description="Calling AE title. Unset: `ae_title` of the node."
+    )
+    timeout_s: Seconds = Field(
+        default=30.0, description="Seconds without progress after which an association is given up."
+    )
+    senders: int = Field(default=1, ge=1, le=32, description="Associations that send at the same time.")
+
+
+Destination = Annotated[FolderSettings | AESettings, Field(discriminator="kind")]
+
+
+class SpoolSettings(_Section):
+    """The durable store between receiving and delivering."""
+
+    folder: Folder | None = Field(
+        default=None, description="Folder of the spool and the ledger. Unset: `<state>/spool`."
+    )
+    durable: bool = Field(
+        default=True,
+        description="Sync to the disk before Success is answered. `false` can lose objects: for benchmarks.",
+    )
+
+
+class QuarantineSettings(_Section):
+    """Where objects of routes with `on_reject = "quarantine"` wait, readable only with a private key."""
+
+    folder: Folder | None = Field(
+        default=None, description="Folder of sealed objects. Unset: `<state>/quarantine`."
+    )
+    public_key: Folder | None = Field(
+        default=None,
+        description="PEM file with the X25519 public key that objects are sealed to (see `quarantine keys`).",
+    )
+
+
+class LimitSettings(_Section):
+    """What one peer or one object may ask for."""
+
+    associations: int = Field(
+        default=128, ge=1, le=4096, description="Associations at the same time; more are rejected."
+    )
+    idle_s: Seconds = Field(
+        default=60.0, description="Seconds without a byte after which an association is aborted."
+    )
+    depth: int = Field(default=64, ge=1, le=1024, description="Deepest nesting of sequences.")
+    elements: int = Field(default=2_000_000, ge=1000, description="Data elements of one object.")
+
+
+class LogSettings(_Section):
+    """Structured events, never attribute values."""
+
+    level: LogLevel = Field(default=LogLevel.INFO, description="The least severe event that is written.")
+    format: LogFormat = Field(
+        default=LogFormat.AUTO, description="`auto`: for people on a terminal, JSON elsewhere."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with what holds when nothing is."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    ae_title: Title = Field(default=DEFAULT_AE_TITLE, description="AE title of the node.")
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104  only loopback and listed peers are let in
+        min_length=1,
+        description="Address to listen on. Associations are accepted from loopback and from `peers` only.",
+    )
+    port: int = Field(
+        default=DEFAULT_PORT, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one."
+    )
+    acceptor: AcceptorKind = Field(
+        default=AcceptorKind.STREAM,
+        description="Receive loop: `stream` de-identifies while the object arrives; `pynetdicom` after.",
+    )
+    profile: str = Field(
+        default="basic", min_length=1, description="Profile of the route that exists when none is configured."
+    )
+    state: Folder = Field(
+        default_factory=default_state,
+        description="Folder of everything the node keeps. Unset: `$STATE_DIRECTORY`, else "
+        "`$XDG_STATE_HOME/deid-node`, else `~/.local/state/deid-node`.",
+    )
+    key_file: Folder | None = Field(
+        default=None,
+        description="File with the project key: 64 or more hexadecimal digits, mode 0600. When set, it must "
+        "exist. Unset: `<state>/project.key`, made on first use.",
+    )
+    key: SecretStr | None = Field(
+        default=None,
+        description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file.",
+    )
+    stop_limit_s: Seconds = Field(
+        default=30.0, description="Seconds that running associations get to finish on stop."
+    )
+    limits: LimitSettings = Field(default=LimitSettings(), description="Limits.")
+    spool: SpoolSettings = Field(default=SpoolSettings(), description="Spool.")
+    quarantine: QuarantineSettings = Field(default=QuarantineSettings(), description="Quarantine.")
+    log: LogSettings = Field(default=LogSettings(), description="Log.")
+    peers: dict[Name, PeerSettings] = Field(default={}, description="Peers by name.")
+    routes: dict[Name, RouteSettings] = Field(default={}, description="Routes by name.")
+    destinations: dict[Name, Destination] = Field(default={}, description="Destinations by name.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the names are those of pydantic-settings
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take arguments only; `settings_load` adds the other sources, each with its name."""
+        return (init_settings,)
+
+    @property
+    def effective_routes(self) -> dict[str, RouteSettings]:
+        """The routes; when none is configured, one that takes everything to every destination."""
+        if self.routes:
+            return self.routes
+        names = tuple(self.effective_destinations)
+        route = RouteSettings(called=(self.ae_title,), profile=self.profile, destinations=names)
+        return {DEFAULT_ROUTE: route}
+
+    @property
+    def effective_destinations(self) -> dict[str, FolderSettings | AESettings]:
+        """The destinations; when none is configured, the folder `<state>/out`."""
+        if self.destinations:
+            return self.destinations
+        return {DEFAULT_DESTINATION: FolderSettings(kind="folder", path=self.state / "out")}
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where the spool and the ledger lie."""
+        return self.spool.folder or self.state / "spool"
+
+    @property
+    def quarantine_folder(self) -> Path:
+        """Where sealed objects lie."""
+        return self.quarantine.folder or self.state / "quarantine"

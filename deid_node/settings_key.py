@@ -1,0 +1,118 @@
+"""The project key on disk: read with suspicion, made once with mode 0600.
+
+A key file is text: 64 or more hexadecimal digits, as `openssl rand -hex 32` prints them. Binary keys
+are not read: a newline that an editor adds would silently change every pseudonym.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deid_node.engine.keys import MIN_KEY_BYTES, Key
+from deid_node.errors import ConfigurationError
+from deid_node.settings import Settings
+from deid_node.settings_load import secret_folders
+
+KEY_NAME: Final = "project.key"
+_MAX_KEY_FILE: Final = 4096
+_RIGHT: Final = (
+    f"{2 * MIN_KEY_BYTES} or more hexadecimal digits (`openssl rand -hex {MIN_KEY_BYTES}` prints some)"
+)
+
+
+def project_key(
+    settings: Settings, *, environment: Mapping[str, str] | None = None
+) -> tuple[Key, Path | None]:
+    """Return the project key and the file it lies in; make the default file when it is absent.
+
+    Raises:
+        ConfigurationError: absent although configured, readable by others, too short, not hexadecimal.
+    """
+    if settings.key is not None:
+        return _parse(settings.key.get_secret_value(), "the secret `key`"), None
+    if settings.key_file is not None:
+        return read_key(settings.key_file, environment=environment), settings.key_file
+    path = settings.state / KEY_NAME
+    if not path.exists():
+        make_key(path)
+    return read_key(path, environment=environment), path
+
+
+def make_key(path: Path) -> None:
+    """Write a new random key; a key that another process made meanwhile is left as it is.
+
+    The key is complete before it has its name: a reader never sees half of one.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_hex(MIN_KEY_BYTES).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(temporary, path)  # not rename: a link never replaces a key that is there
+        except FileExistsError:
+            return
+        finally:
+            temporary.unlink()
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the project key cannot be written ({error.strerror}).") from None
+
+
+def read_key(path: Path, *, environment: Mapping[str, str] | None = None) -> Key:
+    """Return the key in a file.
+
+    Raises:
+        ConfigurationError: see `project_key`.
+    """
+    environment = os.environ if environment is None else environment
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            text = stream.read(_MAX_KEY_FILE + 1)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: the project key is not there. Put the key of the project back, or leave key_file "
+            "unset to have a new one made; a new key makes other pseudonyms."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the project key cannot be read ({error.strerror}).") from None
+    # systemd and container engines show their secrets with wider modes and guard them otherwise.
+    guarded = any(folder in path.absolute().parents for folder in secret_folders(environment))
+    if not guarded and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfigurationError(
+            f"{path}: the project key may be read by others (mode {mode:04o}); `chmod 600` it. "
+            "Whoever read it can recompute every pseudonym."
+        )
+    return _parse(text.decode("ascii", errors="replace"), str(path))
+
+
+def _parse(text: str, where: str) -> Key:
+    digits = text.strip()
+    try:
+        secret = binascii.unhexlify(digits)
+    except (binascii.Error, ValueError):
+        raise ConfigurationError(f"{where}: the project key must be {_RIGHT}.") from None
+    if len(secret) < MIN_KEY_BYTES:
+        raise ConfigurationError(
+            f"{where}: the project key is too short ({len(digits)} digits); it must be {_RIGHT}."
+        )
+    return Key(secret)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
