@@ -1,0 +1,181 @@
+"""The bytes of one object on their way into the spool.
+
+Written once under a random name in `incoming`, hashed on the way by the writing thread, synced,
+renamed into `objects`, and only then named by the ledger. Whatever fails leaves no file behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
+from deid_node.errors import SpoolError
+from deid_node.spool import ledger
+from deid_node.spool.entry import Commit, Origin
+from deid_node.spool.failpoint import reach
+from deid_node.spool.recovery import place
+from deid_node.spool.writer import is_shortage
+
+if TYPE_CHECKING:
+    from deid_node.spool.spool import Spool
+
+_SMALL: Final = 4096
+_IOV_MAX: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Draft:
+    """One object that is being received. Used by one thread; ends with `commit` or `discard`."""
+
+    __slots__ = ("_dataset_at", "_fd", "_hash", "_name", "_size", "_spool")
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._fd = -1
+        self._name = ""
+        self._size = 0
+        self._dataset_at = 0
+        self._hash = hashlib.sha256()
+
+    def write(self, heading: Heading, part: Deidentified) -> None:
+        """Append a part; before the first one the file is made and gets its file meta information.
+
+        Raises:
+            SpoolError: the part could not be written; the draft is discarded.
+        """
+        try:
+            if self._fd < 0:
+                self._create()
+                self._dataset_at = len(heading.meta)
+                self._append([heading.meta, *part.buffers])
+                reach("draft-half")
+            else:
+                self._append(part.buffers)
+        except OSError as error:
+            self.discard()
+            raise self._trouble("written", error) from error
+
+    def commit(
+        self,
+        summary: Summary,
+        *,
+        route: str,
+        destinations: Sequence[str],
+        origin: Origin = Origin(),  # noqa: B008  # frozen and empty
+        profile: str = "",
+    ) -> Commit:
+        """Make the object durable: its bytes, its name, its rows for every destination.
+
+        Args:
+            summary: what the engine did; its digest recognizes a resent object within `route`.
+            route: name of the route.
+            destinations: at least one name; each gets a row of its own.
+            origin: who sent it.
+            profile: digest of the procedure.
+
+        Raises:
+            SpoolError: the object is not durable and is withdrawn; the sender keeps it.
+        """
+        if self._fd < 0 or not destinations:
+            self.discard()
+            raise SpoolError("An object without bytes or without a destination cannot be kept.")
+        reach("draft-written")
+        try:
+            self._finish_file()
+        except OSError as error:
+            self.discard()
+            raise self._trouble("made durable", error) from error
+        arrival = ledger.Arrival(
+            object=self._name,
+            sha256=self._hash.digest(),
+            dataset_at=self._dataset_at,
+            size=self._size,
+            summary=summary,
+            route=route,
+            profile=profile,
+            origin=origin,
+            destinations=tuple(destinations),
+            at=time.time(),
+        )
+        return self._spool.record(arrival)
+
+    def discard(self) -> None:
+        """Forget the object; no file of it remains. Does nothing after `commit`."""
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+        self._spool.unlink(f"incoming/{self._name}")
+
+    def _create(self) -> None:
+        self._name = self._spool.new_name()
+        self._fd = os.open(f"incoming/{self._name}", _FLAGS, 0o600, dir_fd=self._spool.root_fd)
+        reach("draft-created")
+
+    def _append(self, buffers: Buffers) -> None:
+        if len(buffers) > 2:
+            buffers = _join_small(buffers)
+        update = self._hash.update
+        total = 0
+        for buffer in buffers:
+            update(buffer)
+            total += len(buffer)
+        self._size += total
+        for start in range(0, len(buffers), _IOV_MAX):
+            _write_all(self._fd, buffers[start : start + _IOV_MAX])
+
+    def _finish_file(self) -> None:
+        """Sync, close, rename. A sync that failed is not tried again: the pages may be lost by then."""
+        spool, name = self._spool, self._name
+        if spool.durable:
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                if not is_shortage(error):
+                    spool.fail(f"Sync of a spool file failed ({error.strerror}).")
+                raise
+        reach("after-sync")
+        os.rename(f"incoming/{name}", place(name), src_dir_fd=spool.root_fd, dst_dir_fd=spool.root_fd)
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+        reach("after-rename")
+
+    def _trouble(self, what: str, error: OSError) -> SpoolError:
+        if not is_shortage(error):
+            self._spool.fail(f"A spool file cannot be {what} ({error.strerror}).")
+        return SpoolError(f"The object could not be {what} ({error.strerror}).")
+
+
+def _join_small(buffers: Buffers) -> Buffers:
+    """Join runs of small buffers: a header is hundreds of them, and each costs a call to hash."""
+    joined: Buffers = []
+    run: Buffers = []
+    for buffer in buffers:
+        if len(buffer) < _SMALL:
+            run.append(buffer)
+            continue
+        if run:
+            joined.append(b"".join(run))
+            run = []
+        joined.append(buffer)
+    if run:
+        joined.append(b"".join(run))
+    return joined
+
+
+def _write_all(fd: int, buffers: Buffers) -> None:
+    """Write all buffers in order; a short write is followed by the rest."""
+    left = sum(map(len, buffers))
+    while True:
+        written = os.writev(fd, buffers)
+        left -= written
+        if left <= 0:
+            return
+        while written >= len(buffers[0]):
+            written -= len(buffers[0])
+            buffers = buffers[1:]
+        buffers = [memoryview(buffers[0])[written:], *buffers[1:]]

@@ -1,0 +1,166 @@
+"""The tables of the ledger, their version, and how a connection is opened.
+
+One file, `ledger.sqlite`, in WAL mode. `user_version` is the version of the tables: an older ledger
+is migrated when the spool opens it, a newer one is refused. No column holds an original value.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from deid_node.errors import SpoolError
+
+LEDGER: Final = "ledger.sqlite"
+BUSY_S: Final = 5.0
+
+_FIRST: Final = """
+CREATE TABLE item (
+  id INTEGER PRIMARY KEY,
+  object TEXT NOT NULL,               -- name of the file, random
+  state TEXT NOT NULL,
+  route TEXT NOT NULL,
+  profile TEXT NOT NULL,              -- digest of the procedure that made it
+  uid_digest BLOB,                    -- keyed digest of the original SOP Instance UID
+  revision INTEGER NOT NULL,
+  predecessor INTEGER,                -- the item of the revision before
+  duplicates INTEGER NOT NULL DEFAULT 0,
+  sha256 BLOB NOT NULL,
+  dataset_at INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  sop_class_uid TEXT NOT NULL,
+  sop_instance_uid TEXT NOT NULL,
+  transfer_syntax_uid TEXT NOT NULL,
+  study_uid TEXT NOT NULL,
+  series_uid TEXT NOT NULL,
+  attributes TEXT NOT NULL,
+  calling TEXT NOT NULL,
+  called TEXT NOT NULL,
+  address TEXT NOT NULL,
+  association TEXT NOT NULL,
+  kept INTEGER NOT NULL,
+  changed INTEGER NOT NULL,
+  removed INTEGER NOT NULL,
+  cleaned INTEGER NOT NULL,
+  warnings TEXT NOT NULL,
+  received_at REAL NOT NULL,
+  done_at REAL
+) STRICT;
+CREATE UNIQUE INDEX item_uid ON item(uid_digest, route, revision) WHERE uid_digest IS NOT NULL;
+CREATE INDEX item_on_disk ON item(state) WHERE state <> 'purged';
+
+CREATE TABLE delivery (
+  id INTEGER PRIMARY KEY,
+  item INTEGER NOT NULL REFERENCES item(id) ON DELETE CASCADE,
+  destination TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  aborts INTEGER NOT NULL DEFAULT 0,
+  not_before REAL NOT NULL DEFAULT 0,
+  status INTEGER,
+  why TEXT NOT NULL DEFAULT '',
+  changed_at REAL NOT NULL,
+  UNIQUE (item, destination)
+) STRICT;
+CREATE INDEX delivery_pending ON delivery(destination, id) WHERE state = 'pending';
+CREATE INDEX delivery_deferred ON delivery(destination, not_before) WHERE state = 'deferred';
+CREATE INDEX delivery_leased ON delivery(destination) WHERE state = 'leased';
+CREATE INDEX delivery_stuck ON delivery(destination, id) WHERE state IN ('held', 'refused');
+
+CREATE TABLE refusal (
+  id INTEGER PRIMARY KEY,
+  route TEXT NOT NULL,
+  code TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  path TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  sop_class_uid TEXT NOT NULL,
+  calling TEXT NOT NULL,
+  called TEXT NOT NULL,
+  address TEXT NOT NULL,
+  association TEXT NOT NULL,          -- of the last one
+  count INTEGER NOT NULL DEFAULT 1,
+  first_at REAL NOT NULL,
+  last_at REAL NOT NULL,
+  UNIQUE (route, code, reason, path, digest, sop_class_uid, calling, called, address)
+) STRICT;
+"""
+
+MIGRATIONS: Final = (_FIRST,)
+"""MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
+
+VERSION: Final = len(MIGRATIONS)
+
+
+def connect(folder: Path, *, durable: bool = True) -> sqlite3.Connection:
+    """Open the ledger for writing, made with mode 0600 when it is not there.
+
+    The caller sees to it that one thread at a time uses the connection.
+    """
+    path = folder / LEDGER
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    conn = sqlite3.connect(
+        path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+    conn.execute("PRAGMA secure_delete = ON")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    conn.execute("PRAGMA foreign_keys = ON")
+    conn.execute("PRAGMA trusted_schema = OFF")
+    conn.execute("PRAGMA cache_size = -16000")
+    return conn
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """Open the ledger for reading only, beside whoever writes it.
+
+    Raises:
+        SpoolError: there is no ledger in the folder, or one of another version.
+    """
+    path = folder / LEDGER
+    if not path.exists():
+        raise SpoolError(f"There is no spool in {folder}: {LEDGER} is missing.")
+    conn = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    conn.execute("PRAGMA query_only = ON")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    version = version_of(conn)
+    if version != VERSION:
+        conn.close()
+        raise SpoolError(f"The ledger has version {version}; this program reads version {VERSION}.")
+    return conn
+
+
+def version_of(conn: sqlite3.Connection) -> int:
+    """Return the version of the tables, 0 for an empty ledger."""
+    found: int = conn.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def migrate(conn: sqlite3.Connection) -> None:
+    """Bring the tables to this program's version, each step in one transaction.
+
+    Raises:
+        SpoolError: the ledger was written by a newer program, or is damaged.
+    """
+    version = version_of(conn)
+    if version > VERSION:
+        raise SpoolError(
+            f"The ledger has version {version}, made by a newer deid_node; this one knows up to {VERSION}. "
+            "Install the newer program again, or restore a backup of the ledger from before the upgrade."
+        )
+    for step in range(version, VERSION):
+        conn.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def check_pages(conn: sqlite3.Connection) -> None:
+    """Read every page of the ledger and its order.
+
+    Raises:
+        SpoolError: a page is damaged.
+    """
+    found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise SpoolError("The ledger is damaged (SQLite quick_check); restore it from a backup.")

@@ -1,0 +1,276 @@
+"""The durable spool: the bytes of de-identified objects, and the ledger that is their queue.
+
+What `Draft.commit` returned for survives the end of the process and of the machine, and is handed to
+`claim` until it is settled. Takes only what the engine made. A sync that failed ends it: `failed`
+says why, everything raises, and only a restart finds out what is durable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from deid_node.errors import SpoolError
+from deid_node.spool import ledger, schema
+from deid_node.spool.draft import Draft
+from deid_node.spool.entry import Commit, Entry, Refusal
+from deid_node.spool.failpoint import reach
+from deid_node.spool.outcomes import Outcome, Rerouted
+from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, place, recover
+from deid_node.spool.room import Room
+from deid_node.spool.writer import Work, Writer
+
+_PER_FOLDER: Final = 2048
+_RANDOM_BYTES: Final = 15
+
+
+DEFAULT_RESERVE_BYTES: Final = 256 << 20
+DEFAULT_MAX_PAUSE_S: Final = 900.0
+
+
+class Spool:
+    """An open spool. `open` makes one; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        lock_fd: int,
+        root_fd: int,
+        writer: Writer,
+        room: Room,
+        *,
+        durable: bool,
+        keep_s: float,
+        recovery: Recovery,
+    ) -> None:
+        """For `open` only."""
+        self.folder = folder
+        self.durable = durable
+        self.recovery = recovery
+        self.root_fd = root_fd
+        self._keep_s = keep_s
+        self._lock_fd = lock_fd
+        self._objects = str(folder / OBJECTS)
+        self._writer = writer
+        self._room = room
+        self._bells: dict[str, threading.Event] = {}
+        self._naming = threading.Lock()
+        self._prefix = ""
+        self._names_left = 0
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        durable: bool = True,
+        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
+        keep_s: float = 0.0,
+        max_pause_s: float = DEFAULT_MAX_PAUSE_S,
+    ) -> Spool:
+        """Open the spool in a folder, made when it is not there, and mend what a crash left.
+
+        Args:
+            folder: its own file system, or one with room; never shared by two nodes.
+            durable: False switches every sync off, for benchmarks and tests: what was acknowledged
+                is then lost with the power.
+            reserve_bytes: stay free for finishing what was begun; no new object is taken below it.
+            keep_s: how long a file stays after its last delivery.
+            max_pause_s: the longest that a deferred entry waits after a start.
+
+        Raises:
+            SpoolError: another node has it open, a newer program made it, it is damaged, or the
+                folder cannot be used.
+        """
+        folder = folder.absolute()
+        with contextlib.ExitStack() as undo:
+            try:
+                for made in (folder, folder / INCOMING, folder / OBJECTS):
+                    made.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock_fd = _lock(folder)
+                undo.callback(os.close, lock_fd)
+                root_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                undo.callback(os.close, root_fd)
+                conn = schema.connect(folder, durable=durable)
+                undo.callback(conn.close)
+                schema.migrate(conn)
+                schema.check_pages(conn)
+                recovery = recover(str(folder), root_fd, conn, now=time.time(), max_pause_s=max_pause_s)
+                if durable:
+                    os.fsync(root_fd)
+            except (OSError, sqlite3.Error) as error:
+                raise SpoolError(f"The spool {folder} cannot be opened: {error}.") from error
+            undo.pop_all()
+        writer, room = Writer(conn, root_fd, durable=durable), Room(root_fd, reserve_bytes)
+        return cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
+
+    @property
+    def failed(self) -> str | None:
+        """Why nothing can be kept any more until a restart; None while all is well."""
+        return self._writer.failed
+
+    def fail(self, why: str) -> None:
+        """Take nothing any more."""
+        self._writer.fail(why)
+
+    def has_room(self) -> bool:
+        """Whether there is room for a new object."""
+        return self._room.is_left()
+
+    def draft(self) -> Draft:
+        """Begin a new object.
+
+        Raises:
+            SpoolError: the spool has failed or has no room.
+        """
+        if self._writer.failed is not None:
+            raise SpoolError(self._writer.failed)
+        if not self._room.is_left():
+            raise SpoolError("The file system of the spool has no room for new objects.")
+        return Draft(self)
+
+    def claim(self, destination: str, limit: int = 1, now: float | None = None) -> list[Entry]:
+        """Lease the oldest entries of a destination that are due, at most `limit`.
+
+        The numbers of their attempts are durable before this returns.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        at = time.time() if now is None else now
+        rows = self._writer.run(Work(lambda conn: ledger.claim(conn, destination, limit, at)))
+        reach("after-claim")
+        return [ledger.entry_of(row, self._objects) for row in rows]
+
+    def settle(self, entry: Entry, outcome: Outcome) -> None:
+        """Write down what became of a claimed entry, soon; `flush` waits for it.
+
+        A file that nothing needs any more is removed after its row says so.
+        """
+        at, keeps = time.time(), self._keep_s > 0
+        reach("before-settle")
+
+        def after(name: str | None) -> None:
+            if name is not None:
+                reach("after-purge-row")
+                self.unlink(place(name))
+            if isinstance(outcome, Rerouted):
+                self.ring(outcome.destination)
+
+        self._writer.post(
+            Work(lambda conn: ledger.settle(conn, entry, outcome, at, keeps), after=after, patient=True)
+        )
+
+    def flush(self) -> None:
+        """Return when everything that was settled before is durable.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        self._writer.run(Work(lambda _: None))
+
+    def record_refusal(self, refusal: Refusal) -> None:
+        """Write down an object that was not taken, soon."""
+        at = time.time()
+        self._writer.post(Work(lambda conn: ledger.refuse(conn, refusal, at), patient=True))
+
+    def hold_older(self, destination: str, max_age_s: float) -> int:
+        """Hold the entries of a destination that were received too long ago; returns how many."""
+        now = time.time()
+        return self._writer.run(Work(lambda conn: ledger.hold_older(conn, destination, now - max_age_s, now)))
+
+    def purge(self) -> int:
+        """Remove the files that were kept for long enough after their last delivery."""
+        before = time.time() - self._keep_s
+        names = self._writer.run(Work(lambda conn: ledger.purge(conn, before, 1000)))
+        for name in names:
+            self.unlink(place(name))
+        return len(names)
+
+    def bell(self, destination: str) -> threading.Event:
+        """Return the event that is set when a destination may have something to do."""
+        return self._bells.setdefault(destination, threading.Event())
+
+    def ring(self, destination: str) -> None:
+        """Wake whoever waits for entries of a destination."""
+        bell = self._bells.get(destination)
+        if bell is not None:
+            bell.set()
+
+    def close(self) -> None:
+        """Finish the ledger's work and let another node open the spool."""
+        self._writer.close()
+        os.close(self.root_fd)
+        os.close(self._lock_fd)
+
+    def new_name(self) -> str:
+        """Return a random name for an object; its first two characters are its folder.
+
+        One folder takes many objects in a row, so that one sync of it serves all that arrive together.
+        """
+        with self._naming:
+            if not self._names_left:
+                self._prefix = os.urandom(1).hex()
+                self._names_left = _PER_FOLDER
+                self._make_folder(f"{OBJECTS}/{self._prefix}")
+            self._names_left -= 1
+            return self._prefix + os.urandom(_RANDOM_BYTES).hex()
+
+    def record(self, arrival: ledger.Arrival) -> Commit:
+        """Commit the rows of an object whose file has its final name; for `Draft` only.
+
+        Raises:
+            SpoolError: the rows are not there and the file is withdrawn; after a failed sync it is
+                left for the next start, which compares it with the rows that did become durable.
+        """
+        path = place(arrival.object)
+        work = Work(lambda conn: ledger.record(conn, arrival), folder=os.path.dirname(path))
+        try:
+            recorded = self._writer.run(work)
+        except (SpoolError, sqlite3.Error) as error:
+            if self._writer.failed is None:
+                self.unlink(path)
+            raise (
+                error if isinstance(error, SpoolError) else SpoolError("The ledger refused a row.")
+            ) from error
+        if not recorded.file_is_used:
+            self.unlink(path)
+        for destination in recorded.wanted_by:
+            self.ring(destination)
+        return recorded.commit
+
+    def unlink(self, path: str) -> None:
+        """Remove a file of the spool; one that cannot be removed is an orphan for the next start."""
+        with contextlib.suppress(OSError):
+            os.unlink(path, dir_fd=self.root_fd)
+
+    def _make_folder(self, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700, dir_fd=self.root_fd)
+            if self.durable:
+                fd = os.open(OBJECTS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.root_fd)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+
+def _lock(folder: Path) -> int:
+    """Take the lock that dies with its owner.
+
+    Raises:
+        SpoolError: another process has it.
+    """
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise SpoolError(f"Another deid_node has the spool {folder} open.") from error
+    return fd

@@ -1,0 +1,215 @@
+"""The one writer of the ledger: group commit, and the end of everything after a failed sync.
+
+Work is queued; whoever holds the turn commits all that is queued in one transaction, so that threads
+that arrive meanwhile share one sync. A thread that waits for its own work takes the turn itself: with
+one association no other thread has to be woken, which a dedicated writer thread would need twice per
+object. A thread of its own serves only work that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from deid_node.errors import SpoolError
+from deid_node.spool.failpoint import reach
+
+T = TypeVar("T")
+
+_GROUP: Final = 256
+_SHORTAGE_PAUSE_S: Final = 1.0
+_SHORTAGES: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+_SHORTAGE_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM})
+_PRIMARY_CODE: Final = 0xFF
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error may pass by itself: no space, no descriptors, a busy ledger."""
+    if isinstance(error, OSError):
+        return error.errno in _SHORTAGES
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    return isinstance(error, sqlite3.Error) and (code & _PRIMARY_CODE) in _SHORTAGE_CODES
+
+
+class Work(Generic[T]):
+    """One piece of work for the ledger: what to do in the transaction, and what came of it.
+
+    `change` may run more than once, so it touches nothing but the connection. `after` runs once,
+    when the transaction is durable. `folder` is synced before the transaction starts. `patient`
+    work waits for a shortage to end instead of failing.
+    """
+
+    __slots__ = ("after", "change", "done", "error", "folder", "patient", "result")
+
+    def __init__(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        *,
+        folder: str | None = None,
+        after: Callable[[T], None] | None = None,
+        patient: bool = False,
+    ) -> None:
+        self.change = change
+        self.folder = folder
+        self.after = after
+        self.patient = patient
+        self.done = False
+        self.error: Exception | None = None
+        self.result: T | None = None
+
+    def end(self, error: Exception | None = None) -> None:
+        """Mark the work as done, in vain if there is an error."""
+        self.error = error
+        self.done = True
+
+
+class Writer:
+    """Commits work in groups. After a sync or commit that failed it takes nothing any more."""
+
+    def __init__(self, conn: sqlite3.Connection, root_fd: int, *, durable: bool) -> None:
+        self._conn = conn
+        self._root_fd = root_fd
+        self._durable = durable
+        self._queue: deque[Work[Any]] = deque()
+        self._turn = threading.Lock()
+        self._bell = threading.Event()
+        self._closing = False
+        self.failed: str | None = None
+        self._thread = threading.Thread(target=self._attend, name="ledger", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Work[T]) -> T:
+        """Do the work and return its result when it is durable.
+
+        Raises:
+            SpoolError: nothing of the work is in the ledger, or the writer has failed for good.
+        """
+        self._queue.append(work)
+        finished: list[Work[Any]] = []
+        with self._turn:
+            while not work.done:
+                self._commit_group(finished)
+        _conclude(finished)
+        if work.error is not None:
+            raise work.error
+        return work.result  # type: ignore[return-value]  # done without error: change returned a T
+
+    def post(self, work: Work[Any]) -> None:
+        """Do the work soon; nobody waits for it."""
+        self._queue.append(work)
+        self._bell.set()
+
+    def close(self) -> None:
+        """Finish what is queued, stop the thread and close the ledger."""
+        self._closing = True
+        self._bell.set()
+        self._thread.join()
+        with self._turn:
+            self._conn.close()
+            self.failed = self.failed or "The spool is closed."
+
+    def fail(self, why: str) -> None:
+        """Take no work any more: a sync failed, and what is durable is unknown until a restart."""
+        self.failed = self.failed or why
+
+    def _attend(self) -> None:
+        while not (self._closing and not self._queue):
+            self._bell.wait()
+            self._bell.clear()
+            finished: list[Work[Any]] = []
+            with self._turn:
+                waiting = len(self._queue)
+                while self._queue:
+                    self._commit_group(finished)
+                    if len(self._queue) >= waiting:  # a shortage put patient work back
+                        break
+                    waiting = len(self._queue)
+            _conclude(finished)
+            if self._queue:
+                if self._closing:
+                    return
+                threading.Event().wait(_SHORTAGE_PAUSE_S)
+                self._bell.set()
+
+    def _commit_group(self, finished: list[Work[Any]]) -> None:
+        """Commit what is queued in one transaction; every work of it is done or queued again."""
+        queue = self._queue
+        group = [queue.popleft() for _ in range(min(len(queue), _GROUP))]
+        try:
+            if self.failed is not None:
+                raise SpoolError(self.failed)
+            if self._durable:
+                self._sync_folders(group)
+            while group and (culprit := self._transact(group)) is not None:
+                group.remove(culprit)
+        except (OSError, sqlite3.Error, SpoolError) as error:
+            self._undo(group, error)
+        else:
+            for work in group:
+                work.end()
+            finished += group
+
+    def _sync_folders(self, group: list[Work[Any]]) -> None:
+        for folder in {work.folder for work in group if work.folder is not None}:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root_fd)
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                self.fail(f"Sync of a spool folder failed ({error.strerror}).")
+                raise
+            finally:
+                os.close(fd)
+        reach("after-folder-sync")
+
+    def _transact(self, group: list[Work[Any]]) -> Work[Any] | None:
+        """Commit the group; return the work whose change is wrong, when nothing was committed for it."""
+        conn = self._conn
+        conn.execute("BEGIN IMMEDIATE")
+        work = group[0]
+        try:
+            for work in group:
+                work.result = work.change(conn)
+        except sqlite3.IntegrityError as error:
+            conn.execute("ROLLBACK")
+            work.end(error)
+            return work
+        except (OSError, sqlite3.Error):
+            raise
+        except Exception as error:  # our bug in one change must not undo the others
+            conn.execute("ROLLBACK")
+            work.end(error)
+            return work
+        reach("in-ledger")
+        conn.execute("COMMIT")
+        reach("after-ledger")
+        return None
+
+    def _undo(self, group: list[Work[Any]], error: Exception) -> None:
+        """Roll back; patient work waits for the shortage to end, everything else has failed."""
+        short = is_shortage(error) and self.failed is None
+        try:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+        except sqlite3.Error:
+            short = False
+        if not short:
+            self.fail(f"The ledger cannot be written ({type(error).__name__}).")
+        again = [work for work in group if short and work.patient]
+        told = SpoolError("The spool is short of space." if short else self.failed or "")
+        for work in group:
+            if work not in again:
+                work.end(told)
+        self._queue.extendleft(reversed(again))
+
+
+def _conclude(finished: list[Work[Any]]) -> None:
+    for work in finished:
+        if work.after is not None:
+            work.after(work.result)
