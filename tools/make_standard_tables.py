@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydicom.datadict import DicomDictionary, RepeatersDictionary
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY.parent / "shared" / "standard"
@@ -201,7 +201,7 @@ def _iods() -> tuple[str, str, str]:
         ),
         "".join(
             [
-                f"# {edition}: sets of attributes, one a line: tag, Type, > the line of a sequence's items.\n",
+                f"# {edition}: sets of attributes, one a line: tag, Type, > the line of the items.\n",
                 *(f"{line}\n" for line in kinds.lines),
             ]
         ),

@@ -12,8 +12,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.datadict import DicomDictionary, RepeatersDictionary, add_dict_entries
-from pydicom.uid import UID_dictionary
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+from pydicom._uid_dict import UID_dictionary
+from pydicom.datadict import add_dict_entries
 
 from deid_node.standard.rows import read_rows
 
