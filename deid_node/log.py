@@ -25,11 +25,12 @@ from deid_node.errors import DeidNodeError
 # What an event may carry. AE titles, addresses and ids of associations and entries are an operator's
 # business; attribute paths come without values.
 _FIELDS: Final = """
-    acceptor action address after_s ae_title association associations attempt attempts bytes called calling
-    code count deferred delivered destination destinations duration_s entry error excluded failed file folder
-    frames held host items kind level limit_s logger mode name number of outcome path peer port problem
-    procedure profile quarantined reason refused route routes seconds signal sop_class spool state status
-    timestamp transfer_syntax until version waiting
+    accepted acceptor action address ae_title after_s answered association associations attempt
+    attempts by bytes called calling code count deferred delivered destination destinations
+    duration_s entry errno error excluded failed file folder frames held host item items kind level
+    limit_s logger midway mode name number objects of outcome path peer port problem procedure
+    profile proposed quarantined reason refused route routes seconds signal sop_class spool stage
+    state status step timestamp transfer_syntax until version waiting warnings
 """
 FIELDS: Final = frozenset(_FIELDS.split())
 WITHHELD: Final = "(withheld)"

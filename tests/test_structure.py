@@ -28,10 +28,12 @@ _MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "standard", "profile"},
     "log": {"errors"},
     "node": _CORE | {"spool", "dimse", "delivery", "settings", "log"},
+    "files": _CORE | {"delivery", "node"},
     "admin": _CORE | {"spool", "dimse", "delivery", "settings", "log", "node"},
-    "cli": _CORE | {"spool", "dimse", "delivery", "settings", "log", "node", "admin"},
+    "commands": _CORE | {"spool", "dimse", "delivery", "settings", "log", "node", "files", "admin"},
+    "cli": {"errors", "commands"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"files"},
     "profiles": set(),
 }
 _IMPURE = {

@@ -16,7 +16,7 @@ from typing import Final
 
 from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
-from deid_node.settings import Settings
+from deid_node.settings import Settings, default_state
 from deid_node.settings_load import secret_folders
 
 KEY_NAME: Final = "project.key"
@@ -39,9 +39,18 @@ def project_key(
     if settings.key_file is not None:
         return read_key(settings.key_file, environment=environment), settings.key_file
     path = settings.state / KEY_NAME
+    return _read_or_make(path, environment), path
+
+
+def default_key() -> Key:
+    """Return the project key of this account, without looking at any configuration."""
+    return _read_or_make(default_state() / KEY_NAME, None)
+
+
+def _read_or_make(path: Path, environment: Mapping[str, str] | None) -> Key:
     if not path.exists():
         make_key(path)
-    return read_key(path, environment=environment), path
+    return read_key(path, environment=environment)
 
 
 def make_key(path: Path) -> None:

@@ -1,0 +1,326 @@
+"""What the network may do with the node: who is let in, and the way of one object into the spool.
+
+Implements the protocols of `dimse.association`. An object goes one way: engine, draft, commit; it is
+answered with Success when it is durable, and with a status and a fixed comment otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, Protocol
+
+import structlog
+
+from deid_node.dimse.association import (
+    AssociationRejection,
+    Caller,
+    ObjectIntake,
+    StoreAnswer,
+    StoreRequest,
+)
+from deid_node.dimse.status import StoreStatus
+from deid_node.engine.rewrite import Rewrite
+from deid_node.errors import (
+    Excluded,
+    Fault,
+    LimitExceeded,
+    Malformed,
+    Mismatch,
+    ObjectRefused,
+    Rejected,
+    SOPClassNotSupported,
+    SpoolError,
+)
+from deid_node.log import describe
+from deid_node.node.peers import Peers
+from deid_node.node.routes import Route, Routes
+from deid_node.settings import OnReject
+from deid_node.spool.draft import Draft
+from deid_node.spool.entry import Origin, Refusal
+from deid_node.spool.spool import Spool
+
+_LOG: Final = structlog.get_logger(__name__)
+
+_SUCCESS: Final = StoreAnswer(StoreStatus.SUCCESS)
+_NOT_AUTHORIZED: Final = StoreAnswer(StoreStatus.NOT_AUTHORIZED, "This AE may not store on this route")
+_NO_ROUTE: Final = StoreAnswer(StoreStatus.NO_ROUTE, "No route for this called AE title")
+_NO_RESOURCES: Final = StoreAnswer(
+    StoreStatus.OUT_OF_RESOURCES, "The object cannot be kept now; send it again"
+)
+_OUR_FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal error; nothing was kept")
+
+# The most special first. Comments are fixed: a rule's reason or an attribute path is in the ledger.
+_ANSWERS: Final[tuple[tuple[type[ObjectRefused], StoreAnswer], ...]] = (
+    (Excluded, _SUCCESS),
+    (
+        SOPClassNotSupported,
+        StoreAnswer(StoreStatus.SOP_CLASS_NOT_SUPPORTED, "The profile has no table for this SOP class"),
+    ),
+    (Rejected, StoreAnswer(StoreStatus.REJECTED, "Rejected by a rule of the profile")),
+    (Mismatch, StoreAnswer(StoreStatus.DATASET_MISMATCH, "Dataset and request name different objects")),
+    (Malformed, StoreAnswer(StoreStatus.MALFORMED, "Not a dataset in the negotiated transfer syntax")),
+    (LimitExceeded, StoreAnswer(StoreStatus.LIMIT_EXCEEDED, "More depth, elements or bytes than allowed")),
+    (Fault, StoreAnswer(StoreStatus.NOT_DECIDED, "A rule of the profile could not be applied")),
+)
+
+
+def answer_for(refusal: ObjectRefused) -> StoreAnswer:
+    """Return the answer to an object that is refused."""
+    for kind, answer in _ANSWERS:
+        if isinstance(refusal, kind):
+            return answer
+    return StoreAnswer(StoreStatus.CANNOT_UNDERSTAND)
+
+
+class Sealed(Protocol):
+    """A quarantine that takes the original while it arrives, sealed (see `quarantine`)."""
+
+    def feed(self, piece: memoryview) -> None:
+        """Seal and write the next bytes. Raises OSError."""
+
+    def keep(self, refusal: ObjectRefused) -> None:
+        """Make the sealed original durable. Raises OSError."""
+
+    def discard(self) -> None:
+        """Remove it."""
+
+
+class Sealer(Protocol):
+    """Starts sealed originals."""
+
+    def begin(self, caller: Caller, request: StoreRequest, route: str) -> Sealed:
+        """Start one."""
+        ...
+
+
+class NodeIntake:
+    """The intake of a running node. Called by acceptors, from many threads."""
+
+    def __init__(self, *, peers: Peers, routes: Routes, spool: Spool, sealer: Sealer | None = None) -> None:
+        self._peers = peers
+        self._routes = routes
+        self._spool = spool
+        self._sealer = sealer
+
+    def admit(self, caller: Caller) -> AssociationRejection | None:
+        """Let in listed peers and callers of this machine, to AE titles that a route has."""
+        if not self._peers.names_of(caller.calling, caller.address):
+            rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
+        elif self._routes.called(caller.called) is None:
+            rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
+        else:
+            return None
+        _LOG.warning(
+            "node.peer_rejected",
+            association=caller.association,
+            calling=caller.calling,
+            called=caller.called,
+            address=caller.address,
+            reason=rejection.word,
+        )
+        return rejection
+
+    def supports(self, caller: Caller, abstract_syntax: str) -> bool:
+        """Tell whether the route of the caller takes objects of a SOP class."""
+        route = self._routes.called(caller.called)
+        return route is not None and route.takes(abstract_syntax)
+
+    def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
+        """Start one object."""
+        route = self._routes.called(caller.called)
+        if route is None:
+            return _Answered(_NO_ROUTE)
+        if not route.is_open_to(self._peers.names_of(caller.calling, caller.address)):
+            refusal = _refusal_of(route, caller, request, "not-authorized", "the peer may not use this route")
+            _record(self._spool, refusal)
+            return _Answered(_NOT_AUTHORIZED)
+        sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
+        return _Arrival(self._spool, route, caller, request, sealer)
+
+
+class _Answered:
+    """An object whose answer is known before its first byte."""
+
+    def __init__(self, answer: StoreAnswer) -> None:
+        self._answer = answer
+
+    def feed(self, piece: memoryview) -> None:
+        """Swallow it."""
+
+    def finish(self) -> StoreAnswer:
+        """Return the answer."""
+        return self._answer
+
+    def abort(self) -> None:
+        """Nothing was begun."""
+
+
+class _Arrival:
+    """One object on its way from the network into the spool."""
+
+    def __init__(
+        self, spool: Spool, route: Route, caller: Caller, request: StoreRequest, sealer: Sealer | None
+    ) -> None:
+        self._spool = spool
+        self._route = route
+        self._caller = caller
+        self._request = request
+        self._started = time.monotonic()
+        self._answer: StoreAnswer | None = None
+        self._refused: ObjectRefused | None = None
+        self._rewrite: Rewrite | None = None
+        self._draft: Draft | None = None
+        self._sealed: Sealed | None = None
+        try:
+            if sealer is not None:
+                self._sealed = sealer.begin(caller, request, route.name)
+            self._draft = spool.draft()
+            self._rewrite = route.deidentifier.begin(
+                transfer_syntax_uid=request.transfer_syntax_uid,
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                origin={
+                    "calling_ae": caller.calling,
+                    "called_ae": caller.called,
+                    "address": caller.address,
+                },
+            )
+        except Exception as error:
+            self._stop(error)
+
+    def feed(self, piece: memoryview) -> None:
+        """De-identify the next bytes and write what comes out of them."""
+        try:
+            if self._sealed is not None:
+                self._sealed.feed(piece)
+            if self._answer is not None:
+                return
+            assert self._rewrite is not None
+            assert self._draft is not None
+            part = self._rewrite.feed(piece)
+            if part is not None:
+                assert self._rewrite.heading is not None
+                self._draft.write(self._rewrite.heading, part)
+        except Exception as error:
+            self._stop(error)
+
+    def finish(self) -> StoreAnswer:
+        """Make the object durable and say so, or say why not."""
+        if self._answer is None:
+            try:
+                return self._commit()
+            except Exception as error:
+                self._stop(error)
+        assert self._answer is not None
+        if self._sealed is not None and self._refused is not None and not isinstance(self._refused, Excluded):
+            self._answer = self._quarantine(self._sealed, self._refused)
+        if self._refused is not None:
+            self._record_refusal(self._refused, self._answer)
+        self._drop()
+        return self._answer
+
+    def abort(self) -> None:
+        """Forget the object: the sender heard nothing and keeps it."""
+        self._drop()
+        _LOG.info("node.object_aborted", association=self._caller.association, route=self._route.name)
+
+    def _commit(self) -> StoreAnswer:
+        assert self._rewrite is not None
+        assert self._draft is not None
+        last, summary = self._rewrite.finish()
+        self._draft.write(summary.heading, last)
+        commit = self._draft.commit(
+            summary,
+            route=self._route.name,
+            destinations=self._route.destinations,
+            origin=_origin(self._caller),
+            profile=self._route.procedure.digest,
+        )
+        self._drop()
+        _LOG.info(
+            "node.object_stored",
+            association=self._caller.association,
+            route=self._route.name,
+            kind=commit.kind,
+            item=commit.item,
+            sop_class=summary.heading.sop_class_uid,
+            warnings=len(summary.warnings),
+            duration_s=round(time.monotonic() - self._started, 4),
+        )
+        return _SUCCESS
+
+    def _stop(self, error: Exception) -> None:
+        """Settle what is answered. The first error counts; a sealed original still takes the rest."""
+        if self._answer is None:
+            if isinstance(error, ObjectRefused):
+                self._refused = error
+                self._answer = answer_for(error)
+            elif isinstance(error, SpoolError | OSError | MemoryError):
+                self._answer = _NO_RESOURCES
+                self._tell("node.object_not_kept", error)
+            else:
+                self._answer = _OUR_FAULT
+                self._tell("node.fault", error)
+        elif self._refused is not None:  # the quarantine could not take it
+            self._refused, self._answer = None, _NO_RESOURCES
+            self._tell("node.object_not_kept", error)
+        if self._refused is None:
+            self._drop()
+        elif self._draft is not None:
+            self._draft.discard()
+
+    def _quarantine(self, sealed: Sealed, refusal: ObjectRefused) -> StoreAnswer:
+        try:
+            sealed.keep(refusal)
+        except OSError as error:
+            self._tell("node.object_not_kept", error)
+            return _NO_RESOURCES
+        self._sealed = None
+        return _SUCCESS
+
+    def _record_refusal(self, refusal: ObjectRefused, answer: StoreAnswer) -> None:
+        row = _refusal_of(
+            self._route, self._caller, self._request, refusal.code, refusal.reason, path=refusal.path
+        )
+        _record(self._spool, row)
+        _LOG.info(
+            "node.object_excluded" if isinstance(refusal, Excluded) else "node.object_refused",
+            association=self._caller.association,
+            route=self._route.name,
+            code=refusal.code,
+            reason=refusal.reason,
+            path=refusal.path,
+            status=answer.status.code,
+            quarantined=answer is _SUCCESS and not isinstance(refusal, Excluded),
+        )
+
+    def _tell(self, event: str, error: Exception) -> None:
+        _LOG.error(event, association=self._caller.association, route=self._route.name, **describe(error))
+
+    def _drop(self) -> None:
+        draft, self._draft = self._draft, None
+        sealed, self._sealed = self._sealed, None
+        self._rewrite = None
+        if draft is not None:
+            draft.discard()
+        if sealed is not None:
+            sealed.discard()
+
+
+def _origin(caller: Caller) -> Origin:
+    return Origin(caller.calling, caller.called, caller.address, caller.association)
+
+
+def _refusal_of(
+    route: Route, caller: Caller, request: StoreRequest, code: str, reason: str, *, path: str = ""
+) -> Refusal:
+    uid = request.sop_instance_uid.encode("ascii", errors="replace")
+    digest = route.deidentifier.pseudonyms.digest("duplicate", uid)
+    return Refusal(route.name, code, reason, path, digest, request.sop_class_uid, _origin(caller))
+
+
+def _record(spool: Spool, refusal: Refusal) -> None:
+    try:
+        spool.record_refusal(refusal)
+    except SpoolError as error:
+        _LOG.error("node.refusal_not_recorded", code=refusal.code, **describe(error))
