@@ -13,6 +13,7 @@ from typing import Final
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ, A_RELEASE_RP, A_RELEASE_RQ
 
 HEADER_BYTES: Final = 6
+SHORT_BYTES: Final = 4  # what follows the header of A-RELEASE and A-ABORT
 PDV_HEADER_BYTES: Final = 6  # item length, presentation context id, message control header
 HEADER: Final = Struct(">BxI")
 PDV_HEADER: Final = Struct(">IBB")

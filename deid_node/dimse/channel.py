@@ -1,0 +1,134 @@
+"""The socket of an association that we request: every wait on it has a deadline.
+
+The socket does not block; waiting is done by poll, so that a deadline covers a whole step (a PDU, an
+answer) and not single bytes of it. Files go from the page cache to the socket without a copy here.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+from time import monotonic
+from typing import Final
+
+from deid_node.dimse.peer import Peer
+from deid_node.errors import AssociationError
+
+_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+class Channel:
+    """A connection to a peer; every method raises AssociationError when the peer fails or is late."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._secured = isinstance(sock, ssl.SSLSocket)
+        self._poll = select.poll()
+        self._poll.register(sock)
+
+    @classmethod
+    def connect(cls, peer: Peer, tls: ssl.SSLContext | None) -> Channel:
+        """Connect, within the peer's timeout; with TLS also make the handshake, within another one."""
+        try:
+            sock = socket.create_connection((peer.host, peer.port), timeout=peer.timeout_s)
+        except OSError as error:
+            raise AssociationError(
+                f"cannot connect to {peer.host} port {peer.port}: {_reason(error)}"
+            ) from None
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if tls is not None:
+                sock = tls.wrap_socket(sock, server_hostname=peer.host)
+        except (OSError, ValueError) as error:
+            sock.close()
+            raise AssociationError(
+                f"no TLS connection to {peer.host} port {peer.port}: {_reason(error)}"
+            ) from None
+        sock.setblocking(False)
+        return cls(sock)
+
+    def send(self, content: bytes | memoryview, deadline: float, *, more: bool = False) -> None:
+        """Send everything; `more` says that the next bytes follow at once."""
+        left = memoryview(content)
+        flags = _MSG_MORE if more and not self._secured else 0
+        while left:
+            try:
+                left = left[self._sock.send(left, flags) :]
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, deadline)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT, deadline)
+            except (OSError, ValueError) as error:
+                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+
+    def send_file(self, header: bytes, file: int, offset: int, length: int, deadline: float) -> None:
+        """Send a header and, after it, `length` bytes of an open file from `offset` on."""
+        if self._secured:
+            self.send(header + os.pread(file, length, offset), deadline)
+            return
+        self.send(header, deadline, more=True)
+        end = offset + length
+        while offset < end:
+            try:
+                sent = os.sendfile(self._sock.fileno(), file, offset, end - offset)
+            except BlockingIOError:
+                self._wait(select.POLLOUT, deadline)
+                continue
+            except (OSError, ValueError) as error:
+                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+            if not sent:
+                raise AssociationError("the file ended before the dataset did")
+            offset += sent
+
+    def receive(self, count: int, deadline: float) -> bytes:
+        """Receive exactly `count` bytes."""
+        content = bytearray(count)
+        view = memoryview(content)
+        while view:
+            try:
+                received = self._sock.recv_into(view)
+                if _QUICKACK is not None:
+                    self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(select.POLLIN, deadline)
+                continue
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, deadline)
+                continue
+            except (OSError, ValueError) as error:
+                raise AssociationError(f"the connection was lost while waiting: {_reason(error)}") from None
+            if not received:
+                raise AssociationError("the peer closed the connection")
+            view = view[received:]
+        return bytes(content)
+
+    def close(self) -> None:
+        """Close the connection; also twice."""
+        self._sock.close()
+
+    def _wait(self, event: int, deadline: float) -> None:
+        left_s = deadline - monotonic()
+        if left_s > 0:
+            self._poll.modify(self._sock, event)
+            if self._poll.poll(left_s * 1000):
+                return
+        raise AssociationError("the peer did not answer in time" if event == select.POLLIN else _NOT_READ)
+
+
+_NOT_READ: Final = "the peer did not take the data in time"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "TLS failed"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__

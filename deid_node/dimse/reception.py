@@ -1,0 +1,149 @@
+"""One message under way: the request, who takes its dataset, and the answer at the end.
+
+Guards the intake's promise: `finish` or `abort` is called, once, and an exception of the intake is
+answered with 0110 instead of ending the association.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import structlog
+
+from deid_node.dimse.association import Caller, Intake, ObjectIntake, StoreAnswer, StoreRequest
+from deid_node.dimse.command import Command
+from deid_node.dimse.pdu import AbortReason, ProtocolViolation
+from deid_node.dimse.status import StoreStatus
+from deid_node.standard.values import MAX_UID
+
+_LOG: Final = structlog.get_logger(__name__)
+
+# Components with leading zeros are sent by real devices; what cannot stand in a UID at all is not.
+_UID_CHARACTERS: Final = re.compile(r"[0-9.]+")
+
+_ECHOED: Final = StoreAnswer(StoreStatus.SUCCESS)
+_FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal fault, see the log of the node")
+_TOO_LONG: Final = StoreAnswer(StoreStatus.LIMIT_EXCEEDED, "Dataset exceeds the size limit")
+_NO_DATASET: Final = StoreAnswer(StoreStatus.CANNOT_UNDERSTAND, "C-STORE without a dataset")
+_MISMATCH: Final = StoreAnswer(
+    StoreStatus.DATASET_MISMATCH, "SOP class differs from the presentation context"
+)
+_INVALID_UID: Final = StoreAnswer(StoreStatus.INVALID_INSTANCE, "SOP Instance UID is missing or not a UID")
+_UNRECOGNIZED: Final = StoreAnswer(StoreStatus.UNRECOGNIZED_OPERATION, "Only C-STORE and C-ECHO")
+
+
+class Swallowed:
+    """An object that is read to its end and not kept; the answer is known beforehand."""
+
+    def __init__(self, answer: StoreAnswer) -> None:
+        self._answer = answer
+
+    def feed(self, piece: memoryview) -> None:
+        """Ignore the bytes."""
+
+    def finish(self) -> StoreAnswer:
+        """Return the answer."""
+        return self._answer
+
+    def abort(self) -> None:
+        """There is nothing to forget."""
+
+
+class Reception:
+    """The dataset of one request, while it arrives."""
+
+    def __init__(self, request: Command, context_id: int, intake: ObjectIntake, max_bytes: int) -> None:
+        self.request = request
+        self.context_id = context_id
+        self._intake = intake
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    def feed(self, piece: memoryview) -> None:
+        """Hand on the next bytes of the dataset.
+
+        A dataset over the limit is forgotten, but read on for as much again, so that a sender
+        that is not hostile gets a status and not an abort, which it would take for a reason to retry.
+        """
+        self._bytes += len(piece)
+        if self._bytes > self._max_bytes:
+            if self._bytes > 2 * self._max_bytes:
+                raise ProtocolViolation("dataset-too-long", AbortReason.USER)
+            self._swallow(_TOO_LONG)
+        try:
+            self._intake.feed(piece)
+        except Exception as error:
+            _report("feed", error)
+            self._swallow(_FAULT)
+
+    def finish(self) -> StoreAnswer:
+        """Return the answer for the complete dataset."""
+        intake, self._intake = self._intake, Swallowed(_FAULT)
+        try:
+            return intake.finish()
+        except Exception as error:
+            _report("finish", error)
+            return _FAULT
+
+    def abort(self) -> None:
+        """Forget the object, unless it was finished."""
+        self._swallow(_FAULT)
+
+    def _swallow(self, answer: StoreAnswer) -> None:
+        intake, self._intake = self._intake, Swallowed(answer)
+        if isinstance(intake, Swallowed):
+            self._intake = intake
+            return
+        try:
+            intake.abort()
+        except Exception as error:
+            _report("abort", error)
+
+
+def receive(
+    intake: Intake, caller: Caller, request: Command, abstract_syntax: str, transfer_syntax: str
+) -> ObjectIntake:
+    """Return who takes the dataset of a C-STORE-RQ: the intake, or a refusal (PS3.7 9.1.1, PS3.4 B.2.3)."""
+    refusal = _refusal(request, abstract_syntax)
+    if refusal is not None:
+        return Swallowed(refusal)
+    try:
+        return intake.begin(
+            caller,
+            StoreRequest(
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax,
+                message_id=request.message_id or 0,
+            ),
+        )
+    except Exception as error:
+        _report("begin", error)
+        return Swallowed(_FAULT)
+
+
+def echoed() -> ObjectIntake:
+    """Return who answers a C-ECHO-RQ."""
+    return Swallowed(_ECHOED)
+
+
+def unrecognized() -> ObjectIntake:
+    """Return who takes the dataset of a request that is neither C-STORE nor C-ECHO (PS3.7 C.4.1.3)."""
+    return Swallowed(_UNRECOGNIZED)
+
+
+def _refusal(request: Command, abstract_syntax: str) -> StoreAnswer | None:
+    if request.sop_class_uid != abstract_syntax:
+        return _MISMATCH
+    uid = request.sop_instance_uid
+    if len(uid) > MAX_UID or _UID_CHARACTERS.fullmatch(uid) is None:
+        return _INVALID_UID
+    if not request.has_dataset:
+        return _NO_DATASET
+    return None
+
+
+def _report(step: str, error: Exception) -> None:
+    # The class alone: the text of a foreign exception can hold a value.
+    _LOG.error("dimse.intake_fault", step=step, error=type(error).__name__)

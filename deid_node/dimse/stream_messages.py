@@ -1,0 +1,151 @@
+"""The messages of one association: P-DATA in, answers out (PS3.8 9.3.5, PS3.7 section 9.3).
+
+P-DATA is read into one buffer and handed on as views of it: an object is never held here, whatever
+its size. Each message is answered before the next is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deid_node.dimse import pdu
+from deid_node.dimse.association import Caller, Intake, ObjectIntake
+from deid_node.dimse.command import Command, CommandField, read_command, response
+from deid_node.dimse.inbox import Inbox
+from deid_node.dimse.limits import AssociationLimits
+from deid_node.dimse.negotiation import AnsweredContext
+from deid_node.dimse.pdu import AbortReason, PduType, ProtocolViolation
+from deid_node.dimse.reception import Reception, echoed, receive, unrecognized
+from deid_node.dimse.wire import Wire
+
+
+class Messages:
+    """Reads the messages of an association and answers them. `answered` counts them."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        intake: Intake,
+        caller: Caller,
+        contexts: Mapping[int, AnsweredContext],
+        peer_max_pdu: int,
+        limits: AssociationLimits,
+    ) -> None:
+        self.answered = 0
+        self._wire = wire
+        self._intake = intake
+        self._caller = caller
+        self._contexts = contexts
+        self._peer_max_pdu = peer_max_pdu
+        self._limits = limits
+        self._inbox = Inbox(wire, limits)
+        self._command = bytearray()
+        self._command_context = 0  # 0 while no command is under way
+        self._reception: Reception | None = None
+
+    @property
+    def midway(self) -> bool:
+        """Whether a dataset is under way."""
+        return self._reception is not None
+
+    def serve(self) -> tuple[int, int]:
+        """Answer messages until a PDU comes that is not data; return its type and length.
+
+        Raises:
+            ProtocolViolation, Cut, ConnectionLost: the association cannot go on.
+        """
+        inbox = self._inbox
+        while True:
+            inbox.begin_pdu()
+            kind, length = pdu.HEADER.unpack_from(inbox.buffer, inbox.need(pdu.HEADER_BYTES))
+            if kind != PduType.DATA:
+                return kind, length
+            if not 0 < length <= self._limits.max_pdu_bytes:
+                raise ProtocolViolation("pdu-length")
+            inbox.begin_message()
+            self._values(length)
+
+    def abort(self) -> None:
+        """Forget the object that is under way, if there is one."""
+        if self._reception is not None:
+            self._reception.abort()
+            self._reception = None
+
+    def _values(self, length: int) -> None:
+        """Take the presentation data values of one PDU; `length` is what follows its header."""
+        inbox = self._inbox
+        while length:
+            if length < pdu.PDV_HEADER_BYTES:
+                raise ProtocolViolation("pdv-cut")
+            item = pdu.PDV_HEADER.unpack_from(inbox.buffer, inbox.need(pdu.PDV_HEADER_BYTES))
+            item_length, context_id, control = item
+            fragment = item_length - 2
+            length -= pdu.PDV_HEADER_BYTES + fragment
+            if fragment < 0 or length < 0:
+                raise ProtocolViolation("pdv-length")
+            if context_id not in self._contexts:
+                raise ProtocolViolation("context-not-accepted")
+            if control & pdu.COMMAND:
+                self._command_fragment(context_id, fragment, bool(control & pdu.LAST))
+            else:
+                self._data_fragment(context_id, fragment, bool(control & pdu.LAST))
+
+    def _command_fragment(self, context_id: int, length: int, last: bool) -> None:
+        if self._reception is not None or self._command_context not in (0, context_id):
+            raise ProtocolViolation("command-out-of-turn", AbortReason.USER)
+        self._command_context = context_id
+        if len(self._command) + length > self._limits.max_command_bytes:
+            raise ProtocolViolation("command-too-long", AbortReason.USER)
+        while length:
+            piece = self._inbox.piece(length)
+            self._command += piece
+            length -= len(piece)
+        if last:
+            command = read_command(self._command)
+            self._command.clear()
+            self._command_context = 0
+            self._begin(command, context_id)
+
+    def _data_fragment(self, context_id: int, length: int, last: bool) -> None:
+        reception = self._reception
+        if reception is None or reception.context_id != context_id:
+            raise ProtocolViolation("dataset-out-of-turn", AbortReason.USER)
+        while length:
+            piece = self._inbox.piece(length)
+            length -= len(piece)
+            reception.feed(piece)
+        if last:
+            self._reception = None
+            self._answer(reception)
+
+    def _begin(self, command: Command, context_id: int) -> None:
+        """Start on a complete command: answer it, or wait for its dataset."""
+        if command.field == CommandField.C_CANCEL_RQ:
+            self._inbox.end_message()
+            return
+        if not command.is_request or command.message_id is None:
+            raise ProtocolViolation("command-not-answerable", AbortReason.USER)
+        reception = Reception(
+            command, context_id, self._taker(command, context_id), self._limits.max_dataset_bytes
+        )
+        if command.has_dataset:
+            self._reception = reception
+        else:
+            self._answer(reception)
+
+    def _taker(self, command: Command, context_id: int) -> ObjectIntake:
+        if command.field == CommandField.C_STORE_RQ:
+            context = self._contexts[context_id]
+            return receive(
+                self._intake, self._caller, command, context.abstract_syntax, context.transfer_syntax
+            )
+        return echoed() if command.field == CommandField.C_ECHO_RQ else unrecognized()
+
+    def _answer(self, reception: Reception) -> None:
+        answer = reception.finish()
+        self.answered += 1
+        self._inbox.end_message()
+        frames = pdu.command_frames(
+            reception.context_id, response(reception.request, answer), self._peer_max_pdu
+        )
+        self._wire.send(frames, self._limits.send_s)

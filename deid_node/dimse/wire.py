@@ -1,0 +1,152 @@
+"""One accepted connection: its socket, the moment until which it may wait, and who cuts it.
+
+Sockets block without a timeout, so that a receive costs one system call. The acceptor's sweep looks
+at `until` a few times a second and shuts down the sockets whose time is over; the thread that waits
+there then wakes and says why. Deadlines are on the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+import threading
+from time import monotonic
+from typing import Final
+
+from deid_node.dimse.association import PeerCertificate
+from deid_node.dimse.certificate import read_certificate
+
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_LINGER_BYTES: Final = 1 << 20
+
+
+class ConnectionLost(Exception):  # noqa: N818 - an event, not a failure of ours
+    """The peer closed or broke the connection."""
+
+
+class Cut(Exception):  # noqa: N818
+    """We gave up on the peer; the word says why ("idle", "pdu-deadline", "stopping" ...)."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+class Wire:
+    """The socket of one connection, used by one thread and watched by the acceptor's sweep."""
+
+    def __init__(self, sock: socket.socket, address: str, port: int) -> None:
+        self.sock = sock
+        self.address = address
+        self.port = port
+        self.until = math.inf
+        self.limit_word = ""
+        self.idle_since: float | None = None  # set while no message is under way
+        self._cut = ""
+        self._sending = False
+        self._closed = False
+        self._lock = threading.Lock()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    # --- by the acceptor's sweep, from its thread -----------------------------------------------
+
+    def cut(self, word: str, *, both_ways: bool = False) -> None:
+        """Wake the thread that waits on the socket, and let it end for the reason `word`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._cut = self._cut or word
+            self.until = math.inf
+            how = socket.SHUT_RDWR if both_ways or self._sending else socket.SHUT_RD
+            try:
+                # The plain socket's method: SSLSocket's forgets the TLS state under the other thread.
+                socket.socket.shutdown(self.sock, how)
+            except OSError:
+                return
+
+    def cut_if_late(self, now: float) -> None:
+        """Cut when the peer had its time."""
+        if now > self.until:
+            self.cut(self.limit_word)
+
+    # --- by the connection's own thread ---------------------------------------------------------
+
+    def secure(self, context: ssl.SSLContext, within_s: float) -> PeerCertificate | None:
+        """Make the TLS handshake as server; return the peer's certificate if it was asked for one."""
+        try:
+            secured = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
+        except (OSError, ValueError):
+            raise ConnectionLost from None
+        with self._lock:
+            self.sock = secured
+        self._wait(within_s, "handshake-deadline")
+        try:
+            secured.do_handshake()
+        except (OSError, ValueError):
+            self._raise()
+        finally:
+            self.until = math.inf
+        der = secured.getpeercert(binary_form=True)
+        return None if der is None else read_certificate(der)
+
+    def receive_into(self, view: memoryview, within_s: float, limit_word: str) -> int:
+        """Receive at least one byte, waiting no longer than `within_s`.
+
+        Raises:
+            Cut: the time is over, or the acceptor wants the connection to end.
+            ConnectionLost: the peer is gone.
+        """
+        self._wait(within_s, limit_word)
+        try:
+            received = self.sock.recv_into(view)
+            if _QUICKACK is not None:
+                # The kernel leaves this mode by itself. It repairs senders with Nagle's algorithm on.
+                self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except (OSError, ValueError):
+            received = 0
+        self.until = math.inf
+        if not received or self._cut:
+            self._raise()
+        return received
+
+    def send(self, pdu: bytes, within_s: float) -> None:
+        """Send a whole PDU. Raises as `receive_into` does."""
+        self._sending = True
+        self._wait(within_s, "send-deadline")
+        try:
+            self.sock.sendall(pdu)
+        except (OSError, ValueError):
+            self._raise()
+        finally:
+            self.until = math.inf
+            self._sending = False
+
+    def say_last(self, pdu: bytes, linger_s: float) -> None:
+        """Send a last PDU, and wait shortly until the peer took it: closing at once could destroy it."""
+        try:
+            self.send(pdu, linger_s)
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)
+            end = monotonic() + linger_s
+            sink = memoryview(bytearray(1 << 16))
+            swallowed = 0
+            while swallowed < _LINGER_BYTES and (left := end - monotonic()) > 0:
+                swallowed += self.receive_into(sink, left, "linger")
+        except (Cut, ConnectionLost, OSError):
+            return
+
+    def close(self) -> None:
+        """Close the socket; the sweep may still come, to no effect."""
+        with self._lock:
+            self._closed = True
+            self.sock.close()
+
+    def _wait(self, within_s: float, limit_word: str) -> None:
+        self.limit_word = limit_word
+        self.until = monotonic() + within_s
+
+    def _raise(self) -> None:
+        if self._cut:
+            raise Cut(self._cut)
+        raise ConnectionLost
