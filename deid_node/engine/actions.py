@@ -1,0 +1,283 @@
+"""What the seven actions do to an element: rules become decisions, decisions become bytes.
+
+PS3.15 Table E.1-1a for the codes; the Grand-Challenge semantics (rows GC-3 to GC-9) where the procedure
+asks for its dummies. A value that an action cannot handle is never passed: it is removed or the object
+is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from deid_node.engine.charset import CHARSET_VRS, decode, encode
+from deid_node.engine.dates import shift_by_days
+from deid_node.engine.dummies import dummy, empty
+from deid_node.engine.encoding import LONG_VRS, ODD, UNDEFINED, vr_in
+from deid_node.engine.nested import is_sequence
+from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
+from deid_node.engine.scan import Element
+from deid_node.engine.values import ValueFunction, value_function
+from deid_node.errors import Fault, Rejected
+from deid_node.profile.procedure import Action, Dummies, Rule, Table
+from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
+
+_TEXT_VRS: Final = frozenset("LO SH ST LT UT UC".split())
+_BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
+_LONGEST_SHORT_VALUE: Final = 0xFFFE
+
+# D on a sequence: every leaf a dummy whatever the table says; UIDs inside stay consistent (C-7).
+_DUMMY_ITEMS: Final = {
+    Dummies.STANDARD: Table(
+        rules={}, vrs={"UI": Rule(Action.U)}, unlisted=Rule(Action.D, "inside a sequence of dummies")
+    ),
+    Dummies.GRAND_CHALLENGE: Table(rules={}, unlisted=Rule(Action.D, "inside a sequence of dummies")),
+}
+
+
+def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
+    """Return the entry for elements of a code under a rule.
+
+    Args:
+        vr: what the element is: its own VR, or the dictionary's where it is coded as UN.
+    """
+    if not code >> 16 & 0xFFFF:
+        return b""  # group lengths (PS3.5 7.2) are never copied
+    if rule.action is Action.R:
+        return _Reject(rule)
+    if rule.action is Action.X:
+        return b""
+    if vr == "SQ":
+        return _compile_sequence(plan, code, rule)
+    if vr_in(code) in ("SQ",) or not _fits(code):
+        return b""  # coded as something the attribute cannot be: what is in it is unknown
+    if rule.call is not None:
+        return _Value(plan, code, vr, value_function(rule.call, vr))
+    return _COMPILE[rule.action](plan, code, vr)
+
+
+def _compile_sequence(plan: Plan, code: int, rule: Rule) -> Entry:
+    if rule.action is Action.Z or rule.call is not None:
+        return plan.encoding.element(code >> 16, "SQ", b"")
+    if rule.action is Action.D:
+        rule = Rule(Action.K, items=_DUMMY_ITEMS[plan.procedure.dummies])
+    within = plan.plans.within(plan, code, rule)
+    return Sequence(within)
+
+
+def _fits(code: int) -> bool:
+    """Tell whether the VR of an element is one that its attribute can have."""
+    row = attribute(code >> 16)
+    vr = vr_in(code)
+    if row is None or vr == "UN" or vr in row.vrs or code >> 32 & 1:
+        return True
+    return _kind(vr) <= max(_kind(allowed) for allowed in row.vrs) and "SQ" not in row.vrs
+
+
+def _kind(vr: str) -> int:
+    """Order VRs by how much identity they can carry: numbers and codes, binary, text."""
+    if vr in _TEXT_VRS or vr in ("PN", "UR", "AE"):
+        return 2
+    return 1 if vr in _BINARY_VRS else 0
+
+
+def _keep(plan: Plan, code: int, vr: str) -> Entry:
+    if code & ODD:
+        return _Pad()
+    if plan.guard and (vr in CHARSET_VRS or vr in ("UR", "AE", "CS") or vr in _BINARY_VRS):
+        return _Guard(vr)
+    return KEEP
+
+
+def _dummy(plan: Plan, code: int, vr: str) -> Entry:
+    dummies, little = plan.procedure.dummies, plan.encoding.little_endian
+    row = attribute(code >> 16)
+    vm = row.min_vm if row is not None and dummies is Dummies.STANDARD else 1
+    value = dummy(vr, dummies, little_endian=little, vm=vm)
+    return _Constant(plan.encoding.element(code >> 16, vr_in(code), value), dummies is Dummies.STANDARD)
+
+
+def _empty(plan: Plan, code: int, vr: str) -> Entry:
+    value = empty(vr, plan.procedure.dummies, little_endian=plan.encoding.little_endian)
+    return plan.encoding.element(code >> 16, vr_in(code), value)
+
+
+def _uid(plan: Plan, code: int, vr: str) -> Entry:
+    return _NewUID()
+
+
+def _clean(plan: Plan, code: int, vr: str) -> Entry:
+    if vr in _TEXT_VRS:
+        return _CleanText(vr)
+    if vr in ("DA", "DT"):
+        return _ShiftDate(vr)
+    if vr == "UI":
+        return _NewUID()
+    if vr in ("PN", "AE", "UR"):
+        return _dummy(plan, code, vr)
+    return b"" if vr in _BINARY_VRS else _keep(plan, code, vr)
+
+
+_COMPILE: Final[dict[Action, Callable[[Plan, int, str], Entry]]] = {
+    Action.K: _keep,
+    Action.D: _dummy,
+    Action.Z: _empty,
+    Action.U: _uid,
+    Action.C: _clean,
+}
+
+
+def path_of(element: Element, place: Place) -> str:
+    """Return where an element stands, as keywords or tags: Sequence[0].Keyword."""
+    steps = [f"{keyword_of(tag) or tag_text(tag)}[{number}]" for tag, number in place.path]
+    return ".".join([*steps, keyword_of(element[0] >> 16) or tag_text(element[0] >> 16)])
+
+
+def rebuilt(element: Element, place: Place, value: bytes) -> bytes:
+    """Return the element with another value.
+
+    Raises:
+        Fault: the value is longer than its VR can say.
+    """
+    vr = vr_in(element[0])
+    if len(value) > _LONGEST_SHORT_VALUE and vr not in LONG_VRS and place.encoding.explicit:
+        raise Fault("a new value is too long for its VR", path=path_of(element, place))
+    return place.encoding.element(element[0] >> 16, vr, value)
+
+
+class _Reject:
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        raise Rejected(self.rule.because or "no justification provided", path=path_of(element, place))
+
+
+class _Constant:
+    """The same dummy for every object; an empty value stays empty where the set says so."""
+
+    __slots__ = ("element", "empty_stays")
+
+    def __init__(self, element: bytes, empty_stays: bool) -> None:
+        self.element = element
+        self.empty_stays = empty_stays
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        return None if self.empty_stays and element[2] == element[3] else self.element
+
+
+class _Pad:
+    """Keep a value of odd length, padded (PS3.5 7.1.1)."""
+
+    __slots__ = ()
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        return rebuilt(element, place, place.b[element[2] : element[3]])
+
+
+class _NewUID:
+    """Map each value of a UID; registered UIDs identify nobody and stay."""
+
+    __slots__ = ()
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]].rstrip(b"\0 ")
+        if not value:
+            return None
+        uid = place.subject.pseudonyms.uid
+        if b"\\" not in value:
+            single = value.strip(b" ")
+            return None if _registered(single) else rebuilt(element, place, uid(single))
+        parts = [part.strip(b"\0 ") for part in value.split(b"\\")]
+        mapped = [part if not part or _registered(part) else uid(part) for part in parts]
+        return None if mapped == parts else rebuilt(element, place, b"\\".join(mapped))
+
+
+def _registered(uid: bytes) -> bool:
+    return uid.startswith(b"1.2.840.10008.") and is_registered_uid(uid.decode("latin-1"))
+
+
+class _CleanText:
+    """Action C on text: known identifiers and what looks like one leave, the rest stays."""
+
+    __slots__ = ("vr",)
+
+    def __init__(self, vr: str) -> None:
+        self.vr = vr
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]]
+        text = decode(value, place.charsets, self.vr)
+        if text is None:
+            place.subject.cleaned += 1
+            return rebuilt(element, place, b"")
+        cleaned, count = place.subject.cleaner.clean(text)
+        if not count:
+            return None
+        place.subject.cleaned += count
+        new = encode(cleaned.strip(), place.charsets, self.vr)
+        return rebuilt(element, place, b"" if new is None else new)
+
+
+class _Guard:
+    """Keep a value unless it contains a known identifier; then text is cleaned, binary removed."""
+
+    __slots__ = ("vr",)
+
+    def __init__(self, vr: str) -> None:
+        self.vr = vr
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]]
+        subject = place.subject
+        if not subject.contains_identifier(value):
+            return None
+        subject.warnings.add("a known identifier was removed from a kept attribute")
+        subject.cleaned += 1
+        if self.vr in _BINARY_VRS:
+            return b""
+        text = decode(value, place.charsets, self.vr)
+        cleaned = "" if text is None else subject.cleaner.clean_known(text)[0].strip()
+        new = encode(cleaned, place.charsets, self.vr)
+        return rebuilt(element, place, b"" if new is None else new)
+
+
+class _ShiftDate:
+    """Move each date or moment by the patient's shift; what is no date is removed."""
+
+    __slots__ = ("vr",)
+
+    def __init__(self, vr: str) -> None:
+        self.vr = vr
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]]
+        if not value.strip(b" \0"):
+            return None
+        shifted: list[bytes] = []
+        for part in value.split(b"\\"):
+            new = shift_by_days(part.strip(b" \0"), self.vr, place.subject.days)
+            if new is None:
+                place.subject.warnings.add("a date that could not be moved was emptied")
+            shifted.append(new or b"")
+        return rebuilt(element, place, b"\\".join(shifted))
+
+
+class _Value:
+    """A function of the profile, applied to each value of the element."""
+
+    __slots__ = ("function", "vr")
+
+    def __init__(self, plan: Plan, code: int, vr: str, function: ValueFunction) -> None:
+        self.vr = vr
+        self.function = function
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]]
+        new = self.function(value, self.vr, element, place)
+        return b"" if new is None else rebuilt(element, place, new)
+
+
+__all__ = ["UNDEFINED", "compile_rule", "is_sequence", "path_of", "rebuilt"]

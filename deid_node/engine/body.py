@@ -1,0 +1,407 @@
+"""Rewrite what follows the header while it arrives: functional groups, waveforms, pixels, the tail.
+
+Elements up to `window_bytes` are buffered and rewritten like those of the header. Longer sequences are
+written with undefined length, item by item; longer values that the table keeps pass through. Which way
+an element goes depends on its length alone, never on how the bytes were cut: same input, same output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from deid_node.engine.deidentified import Buffers
+from deid_node.engine.encoding import (
+    IMPLICIT_LITTLE,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    UN_SEQUENCE,
+    UNDEFINED,
+    Encoding,
+    vr_in,
+)
+from deid_node.engine.nested import is_sequence
+from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
+from deid_node.engine.scan import Budget, Element, Incomplete, scan
+from deid_node.engine.subject import Subject
+from deid_node.errors import Fault, LimitExceeded, Malformed
+
+_PIXEL_DATA: Final = 0x7FE00010
+_PIXELS: Final = 0x7FE00000
+
+
+class _Starved(Exception):
+    """More bytes are needed before anything more can be done."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A level that is being streamed: the dataset, a sequence, an item, or encapsulated pixels.
+
+    `end` is the stream offset where it ends, None while only a delimiter tells. `drop` says that
+    nothing of it is written. `plan` is None only where everything is dropped.
+    """
+
+    kind: str  # "dataset", "sequence", "item", "fragments"
+    end: int | None
+    plan: Plan
+    encoding: Encoding
+    drop: bool = False
+    tag: int = 0
+    item: int = -1
+    after: int = -1
+    creators: dict[int, str] = field(default_factory=dict)
+    place: Place | None = None
+
+
+class Body:
+    """The streaming part of one object.
+
+    Call `feed` with each piece and write what it returns, then `finish`. `offset` counts the bytes of
+    the dataset that were taken in.
+    """
+
+    def __init__(self, plan: Plan, subject: Subject, *, offset: int, after: int, place: Place) -> None:
+        """Continue a dataset after its header.
+
+        Args:
+            offset: where in the dataset the body begins; after: code of the last element | 0xFFFF.
+            place: the dataset's own level, for private creators and character sets.
+        """
+        self._subject = subject
+        self._budget: Budget = subject.budget
+        self._window = subject.budget.limits.window_bytes
+        self._buffer = bytearray()
+        self._offset = offset
+        self._pass = 0
+        self._pass_drop = False
+        self._pad = False
+        self._wanted = 0
+        root = _Frame("dataset", None, plan, plan.encoding, after=after, place=place)
+        if plan.creators:
+            root.creators = dict(place.creators)
+        self._frames = [root]
+        self._out: Buffers = []
+
+    def feed(self, piece: bytes | memoryview) -> Buffers:
+        """Take in bytes and return those that can be written now."""
+        out = self._out = []
+        piece = memoryview(piece)
+        while len(piece):
+            if self._pass and not self._buffer:
+                n = min(self._pass, len(piece))
+                if not self._pass_drop:
+                    out.append(piece[:n])
+                self._offset += n
+                self._pass -= n
+                piece = piece[n:]
+                self._end_of_value()
+                continue
+            take = len(piece) if not self._in_fragments() else min(len(piece), 4096)
+            self._buffer += piece[:take]
+            piece = piece[take:]
+            if len(self._buffer) >= self._wanted:
+                self._advance()
+        return out
+
+    def finish(self) -> Buffers:
+        """Return the last bytes.
+
+        Raises:
+            Malformed: the dataset does not end where an element ends.
+        """
+        self._out = []
+        if self._buffer:
+            self._wanted = 0
+            self._advance()
+        if self._buffer or self._pass or len(self._frames) > 1:
+            raise Malformed("the dataset is truncated")
+        return self._out
+
+    def _in_fragments(self) -> bool:
+        return self._frames[-1].kind == "fragments"
+
+    def _advance(self) -> None:
+        """Process the buffer as far as it goes."""
+        self._wanted = 0
+        try:
+            while True:
+                if self._pass:
+                    self._pass_buffered()
+                frame = self._frames[-1]
+                if frame.end is not None and self._offset >= frame.end:
+                    self._close(frame)
+                elif frame.kind in ("dataset", "item"):
+                    self._level(frame)
+                else:
+                    self._next_item(frame)
+        except _Starved:
+            return
+
+    def _pass_buffered(self) -> None:
+        n = min(self._pass, len(self._buffer))
+        if n and not self._pass_drop:
+            self._out.append(bytes(memoryview(self._buffer)[:n]))
+        self._consume(n)
+        self._pass -= n
+        if self._pass:
+            raise _Starved
+        self._end_of_value()
+
+    def _end_of_value(self) -> None:
+        if self._pad and not self._pass:
+            self._out.append(b"\0")
+            self._pad = False
+
+    def _consume(self, n: int) -> None:
+        if n:
+            del self._buffer[:n]
+            self._budget.ends.clear()
+            self._offset += n
+
+    def _need(self, n: int) -> None:
+        if len(self._buffer) < n:
+            self._wanted = n
+            raise _Starved
+
+    # --- elements -----------------------------------------------------------------------------
+
+    def _level(self, frame: _Frame) -> None:
+        """Rewrite the elements that lie whole in the buffer, then deal with the one that does not."""
+        buffer = self._buffer
+        if not buffer:
+            raise _Starved
+        known = len(buffer) if frame.end is None else min(len(buffer), frame.end - self._offset)
+        depth = sum(1 for above in self._frames if above.kind == "item")
+        level = scan(buffer, 0, min(known, self._window), frame.encoding, self._budget, depth, frame.after)
+        if level.elements:
+            frame.after = level.elements[-1][0] | 0xFFFF
+            self._write_elements(frame, level.elements, level.position)
+            return
+        if level.stop:
+            self._delimiter(frame, level.stop)
+            return
+        assert level.missing is not None
+        self._long_element(frame, level.missing, known)
+
+    def _write_elements(self, frame: _Frame, elements: list[Element], end: int) -> None:
+        b = bytes(memoryview(self._buffer)[:end])
+        if not frame.drop:
+            place = self._place(frame, b, elements)
+            new = rewrite_guarded(frame.plan, place, elements, 0, end)
+            self._out.extend([b] if new is None else new)
+            if frame.plan.creators:
+                frame.creators.update(place.creators)
+        self._consume(end)
+
+    def _place(self, frame: _Frame, b: bytes, elements: list[Element]) -> Place:
+        outer = frame.place.outer if frame.place is not None else None
+        place = Place(b, elements, frame.encoding, self._subject, outer, frame.tag, max(frame.item, 0))
+        if frame.plan.creators:
+            place.adopt_creators(frame.creators)
+        return place
+
+    def _long_element(self, frame: _Frame, missing: Incomplete, known: int) -> None:
+        """Start an element that is not in the buffer as a whole."""
+        if missing.code == 0:
+            if frame.end is not None and known == frame.end - self._offset:
+                raise Malformed("an item ends inside an element header")
+            self._need(known + 1)
+        length = UNDEFINED if missing.end is None else missing.end - missing.value
+        if missing.end is not None:
+            if frame.end is not None and self._offset + missing.end > frame.end:
+                raise Malformed("an element reaches past the end of its item")
+            if missing.end <= self._window and not self._passes(frame, missing):
+                self._need(missing.end)
+        elif known < self._window and missing.code >> 16 != _PIXEL_DATA:
+            if frame.end is not None and known == frame.end - self._offset:
+                raise Malformed("a sequence of undefined length does not end inside its item")
+            self._need(min(self._window, known * 2))
+        frame.after = missing.code | 0xFFFF
+        entry = frame.plan.entry_at(missing.code, self._place(frame, b"", []))
+        self._subject.kept += 1
+        if is_sequence(missing.code) or vr_in(missing.code) == UN_SEQUENCE:
+            self._open_sequence(frame, missing, entry)
+        elif length == UNDEFINED:
+            self._open_fragments(frame, missing, entry)
+        else:
+            self._pass_value(frame, missing, entry, length)
+
+    def _passes(self, frame: _Frame, missing: Incomplete) -> bool:
+        """Tell whether the value of an element needs not be looked at: it is copied or dropped."""
+        if is_sequence(missing.code) or vr_in(missing.code) == UN_SEQUENCE:
+            return False
+        entry = frame.plan.entry_at(missing.code, self._place(frame, b"", []))
+        return frame.drop or entry is KEEP or isinstance(entry, bytes)
+
+    def _pass_value(self, frame: _Frame, missing: Incomplete, entry: Entry, length: int) -> None:
+        """Let a long value through, drop it, or buffer it for an action that needs all of it."""
+        element = (missing.code, 0, missing.value, missing.value)
+        new = self._decided(frame, entry, element)
+        if new is None:
+            assert missing.end is not None
+            if missing.end > self._budget.limits.header_bytes:
+                raise LimitExceeded("a value that an action has to read as a whole is too long")
+            self._need(missing.end)
+            whole = (missing.code, 0, missing.value, missing.end)
+            self._write_elements(frame, [whole], missing.end)
+            return
+        if entry is KEEP and length & 1:
+            new = new[:-4] + (length + 1).to_bytes(4, "little" if frame.encoding.little_endian else "big")
+            self._pad = True
+        self._out.append(new)
+        self._consume(missing.value)
+        self._pass = length
+        self._pass_drop = frame.drop or entry is not KEEP
+
+    def _decided(self, frame: _Frame, entry: Entry, element: Element) -> bytes | None:
+        """Return what to write for the header of a long value; None when its value is needed."""
+        if frame.drop:
+            return b""
+        if entry is KEEP:
+            return bytes(memoryview(self._buffer)[: element[2]])
+        return entry if isinstance(entry, bytes) else None
+
+    # --- sequences ----------------------------------------------------------------------------
+
+    def _open_sequence(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
+        code = missing.code
+        end = None if missing.end is None else self._offset + missing.end
+        inner = IMPLICIT_LITTLE if vr_in(code) != "SQ" else frame.encoding
+        plan = frame.plan
+        drop = frame.drop or not isinstance(entry, Sequence)
+        if isinstance(entry, Sequence) and not drop:
+            plan = entry.plan
+            self._out.append(bytes(memoryview(self._buffer)[: missing.value - 4]) + b"\xff\xff\xff\xff")
+        elif not frame.drop:
+            if not isinstance(entry, bytes):
+                raise Fault("an action cannot be applied to a sequence of this length")
+            self._out.append(entry)
+        if len(self._frames) > 2 * self._budget.limits.depth:
+            raise LimitExceeded(f"sequences nested deeper than {self._budget.limits.depth}")
+        place = self._place(frame, b"", [])
+        self._consume(missing.value)
+        self._frames.append(_Frame("sequence", end, plan, inner, drop, code >> 16, place=place))
+
+    def _open_fragments(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
+        drop = frame.drop or entry is not KEEP
+        if not drop:
+            self._out.append(bytes(memoryview(self._buffer)[: missing.value]))
+        elif not frame.drop:
+            if not isinstance(entry, bytes):
+                raise Fault("an action cannot be applied to encapsulated Pixel Data")
+            self._out.append(entry)
+        self._consume(missing.value)
+        self._frames.append(_Frame("fragments", None, frame.plan, frame.encoding, drop))
+
+    def _next_item(self, frame: _Frame) -> None:
+        """Read an item header of a sequence or of encapsulated Pixel Data."""
+        self._need(8)
+        group, element, n = frame.encoding.item_header(self._buffer, 0)
+        tag = group << 16 | element
+        if tag == SEQUENCE_END and frame.end is None:
+            if not frame.drop:
+                self._out.append(bytes(self._buffer[:8]))
+            self._consume(8)
+            self._frames.pop()
+            return
+        if tag != ITEM:
+            raise Malformed("no item where a sequence has one")
+        if frame.kind == "fragments":
+            if n == UNDEFINED:
+                raise Malformed("a fragment of undefined length")
+            if not frame.drop:
+                self._out.append(bytes(self._buffer[:8]))
+            self._consume(8)
+            self._pass, self._pass_drop = n, frame.drop
+            return
+        self._budget.spend(0, 1)
+        frame.item += 1
+        self._item(frame, n)
+
+    def _item(self, frame: _Frame, n: int) -> None:
+        """Rewrite an item that fits the window; open a longer one."""
+        if n != UNDEFINED:
+            if frame.end is not None and self._offset + 8 + n > frame.end:
+                raise Malformed("an item reaches past the end of its sequence")
+            if 8 + n <= self._window:
+                self._need(8 + n)
+                self._whole_item(frame, 8, 8 + n, 8 + n)
+                return
+        elif self._undefined_item(frame):
+            return
+        if not frame.drop:
+            self._out.append(frame.encoding.item_start())
+        end = None if n == UNDEFINED else self._offset + 8 + n
+        self._consume(8)
+        child = _Frame("item", end, frame.plan, frame.encoding, frame.drop, frame.tag, frame.item)
+        assert frame.place is not None
+        child.place = Place(b"", [], frame.encoding, self._subject, frame.place, frame.tag, frame.item)
+        self._frames.append(child)
+
+    def _undefined_item(self, frame: _Frame) -> bool:
+        """Rewrite an item of undefined length if it ends within the window."""
+        known = min(len(self._buffer), self._window)
+        depth = sum(1 for above in self._frames if above.kind == "item") + 1
+        level = scan(self._buffer, 8, known, frame.encoding, self._budget, depth)
+        if level.stop == ITEM_END:
+            self._whole_item(frame, 8, level.position, level.position + 8)
+            return True
+        if level.stop:
+            raise Malformed("an item ends without its delimiter")
+        if known < self._window:
+            self._need(min(self._window, max(known * 2, 64)))
+        return False
+
+    def _whole_item(self, frame: _Frame, start: int, stop: int, following: int) -> None:
+        """Rewrite one buffered item."""
+        if not frame.drop:
+            b = bytes(memoryview(self._buffer)[:following])
+            depth = sum(1 for above in self._frames if above.kind == "item") + 1
+            level = scan(b, start, stop, frame.encoding, self._budget, depth)
+            if level.missing is not None or level.position != stop:
+                raise Malformed("an element reaches past the end of its item")
+            assert frame.place is not None
+            place = Place(
+                b, level.elements, frame.encoding, self._subject, frame.place, frame.tag, frame.item
+            )
+            new = rewrite_guarded(frame.plan, place, level.elements, start, stop)
+            self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
+        self._consume(following)
+
+    def _delimiter(self, frame: _Frame, stop: int) -> None:
+        if frame.kind != "item" or frame.end is not None or stop != ITEM_END:
+            raise Malformed("a delimiter that belongs to nothing")
+        self._need(8)
+        if not frame.drop:
+            self._out.append(frame.encoding.item_end)
+        self._consume(8)
+        self._frames.pop()
+
+    def _close(self, frame: _Frame) -> None:
+        """End a level whose length was defined in the input and is undefined in the output."""
+        if self._offset != frame.end:
+            raise Malformed("an item reaches past the end of its sequence")
+        if not frame.drop:
+            encoding = frame.encoding
+            self._out.append(encoding.item_end if frame.kind == "item" else encoding.sequence_end)
+        self._frames.pop()
+
+
+def rewrite_guarded(
+    plan: Plan, place: Place, elements: list[Element], start: int, end: int
+) -> list[bytes] | None:
+    """Rewrite elements; if a known identifier is still there, once more with guarded copies.
+
+    The residual check: kept attributes are searched for the names and IDs of this object.
+    """
+    subject = place.subject
+    new = plan.rewrite(place, elements, start, end)
+    if elements[0][0] >> 16 >= _PIXELS:
+        return new
+    parts = [place.b[start:end]] if new is None else new
+    if subject.residual(parts):
+        guarded = plan.plans.plan(plan.table, plan.encoding, guard=True)
+        return guarded.rewrite(place, elements, start, end)
+    return new

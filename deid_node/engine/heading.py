@@ -1,0 +1,78 @@
+"""File meta information made new, and the stamps that say what was done.
+
+PS3.10 section 7.1: preamble of zeros, DICM, group 0002 with nothing of the original in it. PS3.3
+C.12.1.1.7 and PS3.15 E.1.1 for the stamps.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deid_node import __version__
+from deid_node.engine.deidentified import Heading
+from deid_node.engine.encoding import EXPLICIT_LITTLE, Encoding
+from deid_node.profile.procedure import Procedure
+from deid_node.standard.method_codes import method_codes
+
+IMPLEMENTATION_CLASS_UID: Final = "2.25.302674851968234786317543720894436127905"
+IMPLEMENTATION_VERSION_NAME: Final = f"DEIDNODE_{__version__}"[:16]
+
+PATIENT_IDENTITY_REMOVED: Final = 0x00120062
+DEIDENTIFICATION_METHOD: Final = 0x00120063
+DEIDENTIFICATION_METHOD_CODES: Final = 0x00120064
+LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = 0x00280303
+
+_LONGEST_LO: Final = 64
+_OURS: Final = "deid_node"
+
+
+def heading_of(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Heading:
+    """Return the heading of a de-identified object, all of its bytes before the dataset included."""
+    element = EXPLICIT_LITTLE.element
+    group = b"".join(
+        (
+            element(0x00020001, "OB", b"\0\1"),
+            element(0x00020002, "UI", sop_class_uid.encode()),
+            element(0x00020003, "UI", sop_instance_uid.encode()),
+            element(0x00020010, "UI", transfer_syntax_uid.encode()),
+            element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode()),
+            element(0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode()),
+        )
+    )
+    length = element(0x00020000, "UL", len(group).to_bytes(4, "little"))
+    return Heading(
+        sop_class_uid, sop_instance_uid, transfer_syntax_uid, bytes(128) + b"DICM" + length + group
+    )
+
+
+def stamps(procedure: Procedure, encoding: Encoding, former_methods: tuple[str, ...]) -> dict[int, bytes]:
+    """Return the stamps as whole elements by tag; none for a procedure that keeps the identity.
+
+    Args:
+        former_methods: the values of De-identification Method that the table leaves.
+    """
+    if not procedure.identity_removed:
+        return {}
+    methods = (*former_methods, procedure.method[:_LONGEST_LO])
+    stamped = {
+        PATIENT_IDENTITY_REMOVED: encoding.element(PATIENT_IDENTITY_REMOVED, "CS", b"YES"),
+        DEIDENTIFICATION_METHOD: encoding.element(
+            DEIDENTIFICATION_METHOD, "LO", "\\".join(methods).encode("ascii", "replace")
+        ),
+    }
+    if procedure.codes:
+        items = b"".join(_code_item(encoding, code) for code in procedure.codes)
+        tag = DEIDENTIFICATION_METHOD_CODES
+        stamped[tag] = encoding.sequence_header(tag, len(items)) + items
+    if procedure.dates is not None:
+        tag = LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED
+        stamped[tag] = encoding.element(tag, "CS", procedure.dates.value.encode())
+    return stamped
+
+
+def _code_item(encoding: Encoding, code: str) -> bytes:
+    return encoding.item(
+        encoding.element(0x00080100, "SH", code.encode())
+        + encoding.element(0x00080102, "SH", b"DCM")
+        + encoding.element(0x00080104, "LO", method_codes()[code].meaning.encode())
+    )

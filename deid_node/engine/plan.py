@@ -1,0 +1,346 @@
+"""Apply a table to the elements of a dataset: copy, drop, or make new bytes.
+
+A `Plan` is a table seen through one encoding. It remembers for every code (tag and VR) what to do, so
+that an element seen before costs one dictionary look-up. Unchanged runs of elements are copied as they
+are; the output is built from what the table allows, in every item of every sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from deid_node.engine.encoding import IMPLICIT_LITTLE, UN_SEQUENCE, Encoding, vr_in
+from deid_node.engine.nested import encoding_within, items
+from deid_node.engine.scan import Element
+from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
+from deid_node.profile.procedure import Action, Procedure, Rule, Table
+from deid_node.standard.dictionary import vr_of
+from deid_node.standard.private_dictionary import private_vr
+
+_REMEMBERED: Final = 50_000
+
+
+class Place:
+    """Where elements lie: the buffer, their encoding, and the items around them."""
+
+    __slots__ = (
+        "_charsets",
+        "_creators",
+        "b",
+        "depth",
+        "elements",
+        "encoding",
+        "item",
+        "outer",
+        "sequence",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        b: bytes,
+        elements: list[Element],
+        encoding: Encoding,
+        subject: Subject,
+        outer: Place | None = None,
+        sequence: int = 0,
+        item: int = 0,
+    ) -> None:
+        """Describe a dataset, or with `outer`, `sequence` (its tag) and `item` (from 0) an item."""
+        self.b = b
+        self.elements = elements
+        self.encoding = encoding
+        self.subject = subject
+        self.outer = outer
+        self.sequence = sequence
+        self.item = item
+        self.depth: int = outer.depth + 1 if outer is not None else 0
+        self._creators: dict[int, str] | None = None
+        self._charsets: tuple[str, ...] | None = None
+
+    @property
+    def creators(self) -> dict[int, str]:
+        """The private creators of this level, keyed by group << 8 | block (PS3.5 7.8.1)."""
+        if self._creators is None:
+            self._creators = {
+                (code >> 32) << 8 | code >> 16 & 0xFF: self.b[v:q].decode("latin-1").strip(" \0")
+                for code, _, v, q in self.elements
+                if code >> 32 & 1 and 0x10 <= code >> 16 & 0xFFFF <= 0xFF
+            }
+        return self._creators
+
+    def adopt_creators(self, creators: dict[int, str]) -> None:
+        """Use the creators of a level whose beginning was processed before."""
+        self._creators = {**creators, **self.creators}
+
+    @property
+    def charsets(self) -> tuple[str, ...]:
+        """The character sets in force: of this item when it has its own, else those around it."""
+        if self._charsets is None:
+            self._charsets = self._read_charsets()
+        return self._charsets
+
+    def _read_charsets(self) -> tuple[str, ...]:
+        if self.outer is None:
+            return self.subject.facts.charsets
+        for code, _, v, q in self.elements:
+            if code >> 16 >= SPECIFIC_CHARACTER_SET:
+                if code >> 16 == SPECIFIC_CHARACTER_SET and q > v:
+                    text = self.b[v:q].decode("latin-1").strip(" \0")
+                    return tuple(part.strip() for part in text.split("\\"))
+                break
+        return self.outer.charsets
+
+    @property
+    def path(self) -> tuple[tuple[int, int], ...]:
+        """The sequences around this level, outermost first, each with the number of the item."""
+        if self.outer is None:
+            return ()
+        return (*self.outer.path, (self.sequence, self.item))
+
+
+class Decision(Protocol):
+    """What a plan does with an element, when it is not plainly kept or replaced by constant bytes."""
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        """Return the whole new element, b"" for none, None to keep the bytes as they are."""
+
+
+# KEEP copies the bytes; bytes are written instead of the element (b"" removes it).
+KEEP: Final = True
+Entry = bool | bytes | Decision
+Compile = Callable[["Plan", int, str, Rule], Entry]
+Observe = Callable[["Plan", int, Rule, Entry], Entry]
+
+
+class Plan:
+    """A table through one encoding.
+
+    `plans` finds the plans for other tables and encodings; `guard` asks that kept text is searched
+    for known identifiers.
+    """
+
+    def __init__(self, table: Table, encoding: Encoding, plans: Plans, *, guard: bool) -> None:
+        self.table = table
+        self.encoding = encoding
+        self.plans = plans
+        self.guard = guard
+        self.entries: dict[int, Entry] = {}
+        self.creators: frozenset[tuple[int, str]] = frozenset(
+            (group, creator) for group, creator, _ in table.private
+        )
+
+    @property
+    def procedure(self) -> Procedure:
+        """The procedure this plan belongs to."""
+        return self.plans.procedure
+
+    def entry(self, code: int) -> Entry:
+        """Return what to do with elements of a code, and remember it."""
+        entry = self.plans.decide(self, code)
+        if len(self.entries) < _REMEMBERED:
+            self.entries[code] = entry
+        return entry
+
+    def entry_at(self, code: int, place: Place) -> Entry:
+        """Return what to do with an element at a place, its private creator considered."""
+        entry = self.entries.get(code)
+        if entry is None:
+            entry = self.entry(code)
+        return entry.entry_at(code, place) if isinstance(entry, _PrivateElement) else entry
+
+    def rewrite(self, place: Place, elements: list[Element], start: int, end: int) -> list[bytes] | None:
+        """Return the new bytes of elements of a place, None when nothing changes.
+
+        Args:
+            elements: lie between `start` and `end` of the place's buffer without gaps.
+        """
+        b, get = place.b, self.entries.get
+        out: list[bytes] = []
+        add = out.append
+        run = start
+        changed = removed = 0
+        for element in elements:
+            entry = get(element[0])
+            if entry is KEEP:
+                continue
+            if entry is None:
+                entry = self.entry(element[0])
+                if entry is KEEP:
+                    continue
+            if entry.__class__ is bytes:
+                new = entry
+            else:
+                made = entry.apply(element, place)  # type: ignore[union-attr]
+                if made is None:
+                    continue
+                new = made
+            if run < element[1]:
+                add(b[run : element[1]])
+            if new:
+                changed += 1
+                add(new)
+            else:
+                removed += 1
+            run = element[3]
+        subject = place.subject
+        subject.kept += len(elements) - changed - removed
+        if not changed and not removed:
+            return None
+        subject.changed += changed
+        subject.removed += removed
+        if run < end:
+            add(b[run:end])
+        return out
+
+
+class Sequence:
+    """Keep a sequence, and put every item through a table."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self, plan: Plan) -> None:
+        """Use `plan` for the items; its encoding is that of the items."""
+        self.plan = plan
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        """Return the sequence with its items rewritten, None when none of them changes."""
+        code, p, v, _ = element
+        b, subject, plan = place.b, place.subject, self.plan
+        encoding = plan.encoding
+        out: list[bytes] = []
+        changed = False
+        number = 0
+        for head, level, stop, following in items(b, element, encoding, subject.budget, place.depth + 1):
+            inner = Place(b, level.elements, encoding, subject, place, code >> 16, number)
+            new = plan.rewrite(inner, level.elements, head + 8, stop)
+            if new is None:
+                out.append(b[head:following])
+            else:
+                changed = True
+                out.append(encoding.item(b"".join(new)))
+            number += 1
+        if not changed:
+            return None
+        content = b"".join(out)
+        if vr_in(code) == "SQ":
+            return place.encoding.sequence_header(code >> 16, len(content)) + content
+        if vr_in(code) == UN_SEQUENCE:
+            return b[p:v] + content + IMPLICIT_LITTLE.sequence_end
+        return place.encoding.element(code >> 16, "UN", content)
+
+
+class Plans:
+    """All plans of one procedure, made when first needed and shared by all objects."""
+
+    def __init__(self, procedure: Procedure, compile_rule: Compile, observe: Observe | None = None) -> None:
+        """Compile with `compile_rule`; `observe` may wrap each entry, to explain what is done."""
+        self.procedure = procedure
+        self._compile = compile_rule
+        self._observe = observe
+        self._plans: dict[tuple[int, int, bool], Plan] = {}
+        self._tables: list[Table] = []  # keeps the identities in the keys alive
+
+    def plan(self, table: Table, encoding: Encoding, *, guard: bool = False) -> Plan:
+        """Return the plan of a table through an encoding."""
+        key = (id(table), id(encoding), guard)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = Plan(table, encoding, self, guard=guard)
+            self._tables.append(table)
+            self._plans[key] = plan
+        return plan
+
+    def within(self, plan: Plan, code: int, rule: Rule) -> Plan:
+        """Return the plan for the items of a sequence that a rule keeps."""
+        table = rule.items if rule.items is not None else plan.table
+        return self.plan(table, encoding_within(code, plan.encoding), guard=plan.guard)
+
+    def decide(self, plan: Plan, code: int) -> Entry:
+        """Return the entry for a code that no creator decides."""
+        from_creator = private_decision(plan, code)
+        if from_creator is not None:
+            return from_creator
+        vr = meant_vr(code)
+        return self.entry_for(plan, code, vr, plan.table.rule_for(code >> 16, vr))
+
+    def entry_for(self, plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
+        """Return the entry for a code under a rule; `vr` is what the element is, however coded."""
+        entry = self._compile(plan, code, vr, rule)
+        return entry if self._observe is None else self._observe(plan, code, rule, entry)
+
+
+class _Creator:
+    """A private creator: kept when the table keeps something of its blocks, otherwise absent."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        tag = element[0] >> 16
+        creator = place.creators.get((tag >> 16) << 8 | tag & 0xFF)
+        if (tag >> 16, creator) in self.plan.creators:
+            return None
+        return None if self.plan.table.rule_for(tag, "LO").action is Action.K else b""
+
+
+class _PrivateElement:
+    """An element of a private block: its creator decides (PS3.5 7.8.1)."""
+
+    __slots__ = ("entries", "plan")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.entries: dict[tuple[int, str | None], Entry] = {}
+
+    def entry_at(self, code: int, place: Place) -> Entry:
+        """Return the entry that the creator of the element's block asks for."""
+        creator = place.creators.get((code >> 32) << 8 | code >> 24 & 0xFF)
+        entry = self.entries.get((code, creator))
+        if entry is None:
+            vr = meant_vr(code, creator)
+            rule = self.plan.table.rule_for(code >> 16, vr, creator)
+            entry = self.plan.plans.entry_for(self.plan, code, vr, rule)
+            if len(self.entries) < _REMEMBERED:
+                self.entries[code, creator] = entry
+        return entry
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        entry = self.entry_at(element[0], place)
+        if entry is KEEP:
+            return None
+        if isinstance(entry, bytes):
+            return entry
+        assert not isinstance(entry, bool)
+        return entry.apply(element, place)
+
+
+def meant_vr(code: int, creator: str | None = None) -> str:
+    """Return the VR that an element has in the dictionaries where it is coded as UN.
+
+    Implicit VR codes all private elements so. "UN" when no dictionary knows the element.
+    """
+    vr = vr_in(code)
+    if vr == UN_SEQUENCE:
+        return "SQ"
+    if vr != "UN":
+        return vr
+    if creator is not None:
+        return private_vr(code >> 16, creator)
+    return vr_of(code >> 16)
+
+
+def private_decision(plan: Plan, code: int) -> Entry | None:
+    """Return how an element of an odd group is decided by its creator, None when it is not."""
+    if not code >> 32 & 1 or not plan.table.private:
+        return None
+    element = code >> 16 & 0xFFFF
+    if 0x10 <= element <= 0xFF:
+        return _Creator(plan)
+    return _PrivateElement(plan) if element >= 0x1000 else None
+
+
+__all__ = ["KEEP", "Decision", "Entry", "Place", "Plan", "Plans", "Sequence"]

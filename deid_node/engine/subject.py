@@ -1,0 +1,202 @@
+"""One object while it is de-identified: what is known of it, and what was done so far.
+
+`Facts` reads the buffered header once, before anything is written, because an early element may need
+a later one: the date shift of (0008,0020) depends on Patient ID (0010,0020).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from deid_node.engine.charset import decode
+from deid_node.engine.encoding import Encoding, vr_in
+from deid_node.engine.identity import identity_values
+from deid_node.engine.keys import Pseudonyms
+from deid_node.engine.nested import values_below
+from deid_node.engine.scan import Budget, Element
+from deid_node.profile.procedure import Procedure
+
+if TYPE_CHECKING:
+    from deid_node.engine.text import Cleaner, Identifiers
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
+STUDY_INSTANCE_UID = 0x0020000D
+SEARCHED_NAMES = (PATIENT_NAME, 0x00101001, 0x00101005)
+SEARCHED_IDS = (PATIENT_ID, 0x00080050, 0x00101000)
+
+
+class Facts:
+    """The attributes of the header that decisions and functions may ask for; original values.
+
+    `header` is the buffered header, `elements` its top-level elements in ascending order.
+    """
+
+    def __init__(self, header: bytes, elements: list[Element], encoding: Encoding, budget: Budget) -> None:
+        self._header = header
+        self._elements = elements
+        self._encoding = encoding
+        self._budget = budget
+
+    def __repr__(self) -> str:
+        return "Facts(...)"
+
+    def element(self, tag: int) -> Element | None:
+        """Return the top-level element with this tag."""
+        elements = self._elements
+        at = bisect_left(elements, (tag << 16,))
+        if at < len(elements) and elements[at][0] >> 16 == tag:
+            return elements[at]
+        return None
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value bytes of a top-level element, None when absent."""
+        found = self.element(tag)
+        return None if found is None else self._header[found[2] : found[3]]
+
+    def ascii(self, tag: int) -> str:
+        """Return a value of the default repertoire without padding, "" when absent."""
+        return (self.raw(tag) or b"").decode("latin-1").strip(" \0")
+
+    @cached_property
+    def charsets(self) -> tuple[str, ...]:
+        """The values of Specific Character Set of the dataset, empty when absent."""
+        text = self.ascii(SPECIFIC_CHARACTER_SET)
+        return tuple(part.strip() for part in text.split("\\")) if text else ()
+
+    def text(self, tag: int) -> str:
+        """Return a top-level text without padding; what cannot be decoded is read as Latin-1."""
+        found = self.element(tag)
+        if found is None:
+            return ""
+        value = self._header[found[2] : found[3]]
+        decoded = decode(value, self.charsets, vr_in(found[0]))
+        return (value.decode("latin-1") if decoded is None else decoded).strip(" \0")
+
+    def values(self, tag: int) -> tuple[str, ...]:
+        """Return all values of an attribute at every depth, as text, split where multi-valued."""
+        raw = values_below(self._header, self._elements, tag, self._encoding, self._budget, self.charsets)
+        return tuple(part.strip(" \0") for value in raw for part in value.split("\\"))
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        """What identifies the patient and others in this object, for the cleaning of texts."""
+        from deid_node.engine.text import Identifiers
+
+        return Identifiers.of(
+            identity_values(self._header, self._elements, self._encoding, self._budget, self.charsets)
+        )
+
+
+@dataclass(slots=True)
+class Subject:
+    """One object: its facts, the keyed functions, and the counts for its summary.
+
+    `origin` says where the object came from: calling_ae, called_ae, address, path parts.
+    """
+
+    procedure: Procedure
+    pseudonyms: Pseudonyms
+    facts: Facts
+    budget: Budget
+    origin: Mapping[str, str] = field(default_factory=dict)
+    changed: int = 0
+    removed: int = 0
+    kept: int = 0
+    cleaned: int = 0
+    warnings: set[str] = field(default_factory=set)
+    _days: int | None = None
+    _patient: str | None = None
+    _cleaner: Cleaner | None = None
+    _needles: tuple[bytes, ...] | None = None
+
+    @property
+    def scope(self) -> str:
+        """What stands for the patient: Patient ID, without one Patient Name, else the study."""
+        return (
+            self.facts.text(PATIENT_ID)
+            or self.facts.text(PATIENT_NAME)
+            or self.facts.ascii(STUDY_INSTANCE_UID)
+        )
+
+    @property
+    def patient(self) -> str:
+        """The pseudonym of the patient."""
+        if self._patient is None:
+            self._patient = self.pseudonyms.patient(self.scope)
+        return self._patient
+
+    @property
+    def days(self) -> int:
+        """The date shift of the patient in whole days."""
+        if self._days is None:
+            self._days = self.pseudonyms.days(self.scope, self.procedure.shift_days)
+        return self._days
+
+    def residual(self, parts: Sequence[bytes | memoryview]) -> bool:
+        """Tell whether a known identifier stands in bytes that are about to be written."""
+        needles = self.needles
+        if not needles:
+            return False
+        data = b"".join(parts).upper()
+        return any(needle in data and _stands_alone(needle, data) for needle in needles)
+
+    def contains_identifier(self, value: bytes) -> bool:
+        """Tell whether a known identifier stands in one value."""
+        return self.residual([value])
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """Names and IDs of the patient as bytes in upper case, those worth searching for."""
+        if self._needles is None:
+            self._needles = _needles(self.facts)
+        return self._needles
+
+    @property
+    def cleaner(self) -> Cleaner:
+        """The text cleaner for this object."""
+        if self._cleaner is None:
+            from deid_node.engine.text import Cleaner
+
+            self._cleaner = Cleaner(self.facts.identifiers)
+        return self._cleaner
+
+
+_WORDS = re.compile(rb"[\\^= \0_,;/]+")
+_SHORTEST_NAME = 3
+_SHORTEST_ID = 4
+
+
+def _stands_alone(needle: bytes, data: bytes) -> bool:
+    """Tell whether a needle occurs in data as a word, not inside a longer one."""
+    at = data.find(needle)
+    while at >= 0:
+        end = at + len(needle)
+        before, after = data[at - 1 : at], data[end : end + 1]
+        if not before.isalnum() and not after.isalnum():
+            return True
+        at = data.find(needle, at + 1)
+    return False
+
+
+def _needles(facts: Facts) -> tuple[bytes, ...]:
+    found: set[bytes] = set()
+    for tag in SEARCHED_NAMES:
+        value = facts.raw(tag)
+        if value:
+            found.update(word for word in _WORDS.split(value.upper()) if len(word) >= _SHORTEST_NAME)
+    for tag in SEARCHED_IDS:
+        value = facts.raw(tag)
+        if value:
+            found.update(
+                word
+                for word in value.upper().strip(b" \0").split(b"\\")
+                if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word)
+            )
+    return tuple(found)
