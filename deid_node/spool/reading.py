@@ -27,7 +27,7 @@ def open_checked(entry: Entry) -> int | Held:
     except OSError:
         return Held(HeldFor.DAMAGED)
     try:
-        sound = _sha256(fd) == entry.sha256
+        sound = sha256_of(fd) == entry.sha256
     except OSError:
         sound = False
     if sound:
@@ -44,12 +44,13 @@ def is_sound(path: str, sha256: bytes) -> bool:
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        return _sha256(fd) == sha256
+        return sha256_of(fd) == sha256
     finally:
         os.close(fd)
 
 
-def _sha256(fd: int) -> bytes:
+def sha256_of(fd: int) -> bytes:
+    """Return the SHA-256 of a whole open file."""
     buffer: bytearray | None = getattr(_kept, "buffer", None)
     if buffer is None:
         buffer = _kept.buffer = bytearray(_PIECE)

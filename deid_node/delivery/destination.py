@@ -1,0 +1,70 @@
+"""What a destination is to its lane: something that takes parcels and says what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from deid_node.spool.entry import Entry
+from deid_node.spool.outcomes import Outcome
+
+Context = tuple[str, str]
+"""SOP class UID and transfer syntax UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An entry whose content was just checked, with its open file.
+
+    `fd` is valid until the next parcel is taken; the dataset is at `entry.offset`.
+    """
+
+    entry: Entry
+    fd: int
+
+
+class Sender(Protocol):
+    """One connection's worth of a destination, used by one thread."""
+
+    def deliver(
+        self, contexts: frozenset[Context], parcels: Iterator[Parcel]
+    ) -> Iterator[tuple[Entry, Outcome]]:
+        """Deliver what comes, and yield each entry that was taken with its outcome, once it is certain.
+
+        Parcels come no faster than they may be sent, and end early when the lane stops. An entry
+        that was taken without an outcome was not attempted.
+
+        Args:
+            contexts: the presentation contexts of all that is about to come.
+            parcels: taken one by one.
+
+        Raises:
+            DeliveryError: the destination as a whole cannot be used now.
+        """
+        ...
+
+    def rest(self) -> None:
+        """Give up what is held open between deliveries; nothing is coming for a while."""
+        ...
+
+    def abort(self) -> None:
+        """End a delivery that runs in another thread, now."""
+        ...
+
+
+class Destination(Protocol):
+    """Where objects go. `name` is the one in the ledger."""
+
+    @property
+    def name(self) -> str:
+        """The name in the configuration and in the ledger."""
+        ...
+
+    def sender(self) -> Sender:
+        """Return a new sender for a thread of the lane."""
+        ...
+
+    def probe(self) -> str | None:
+        """Return None when the destination can be used, otherwise why it cannot."""
+        ...
