@@ -217,11 +217,19 @@ class LimitSettings(_Section):
     associations: int = Field(
         default=128, ge=1, le=4096, description="Associations at the same time; more are rejected."
     )
-    idle_s: Seconds = Field(
-        default=60.0, description="Seconds without a byte after which an association is aborted."
+    associations_per_address: int = Field(
+        default=16, ge=1, le=4096, description="Associations of one address at the same time."
     )
-    depth: int = Field(default=64, ge=1, le=1024, description="Deepest nesting of sequences.")
-    elements: int = Field(default=2_000_000, ge=1000, description="Data elements of one object.")
+    idle_s: Seconds = Field(
+        default=300.0, description="Seconds without a message after which an association is aborted."
+    )
+    object_bytes: int = Field(default=8 << 30, ge=1 << 20, description="Bytes of one dataset.")
+    header_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="Bytes of one dataset before its pixels; held in memory."
+    )
+    depth: int = Field(default=32, ge=1, le=512, description="Deepest nesting of sequences.")
+    elements: int = Field(default=5_000_000, ge=1000, description="Data elements of one object.")
+    items: int = Field(default=2_000_000, ge=1000, description="Sequence items of one object.")
 
 
 class LogSettings(_Section):
