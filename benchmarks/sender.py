@@ -1,0 +1,105 @@
+"""A sender that does not parse: datasets go from file to socket by sendfile, so the receiver is the limit.
+
+A program of its own: `python -m benchmarks.sender PORT CALLED INDEX ASSOCIATIONS`. It negotiates, says
+"ready", waits for a line, sends, and prints elapsed seconds and the milliseconds of each object from
+C-STORE-RQ to C-STORE-RSP as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydicom.filereader import _read_file_meta_info, read_preamble
+
+from benchmarks.processes import HOST
+from deid_node.dimse.peer import Peer
+from deid_node.dimse.requestor import Requestor
+from deid_node.standard.values import AETitle
+
+_FAILURE = 0xA000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object to send: where its dataset lies and what the C-STORE-RQ says."""
+
+    path: str
+    offset: int
+    length: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+def entry_of(path: Path) -> Entry:
+    """Read the file meta information of an object."""
+    with path.open("rb") as file:
+        read_preamble(file, force=False)
+        meta = _read_file_meta_info(file)
+        offset = file.tell()
+    size = path.stat().st_size
+    return Entry(
+        str(path),
+        offset,
+        size - offset,
+        str(meta.MediaStorageSOPClassUID),
+        str(meta.MediaStorageSOPInstanceUID),
+        str(meta.TransferSyntaxUID),
+    )
+
+
+def write_index(paths: list[Path], index: Path) -> None:
+    """Write what the sender has to know, so that it reads no DICOM."""
+    index.write_text(json.dumps([asdict(entry_of(path)) for path in paths]))
+
+
+def _send(requestor: Requestor, entries: list[Entry], latencies: list[float]) -> None:
+    for entry in entries:
+        with open(entry.path, "rb") as file:
+            start = time.perf_counter()
+            answer = requestor.store_file(
+                file,
+                offset=entry.offset,
+                length=entry.length,
+                sop_class_uid=entry.sop_class_uid,
+                sop_instance_uid=entry.sop_instance_uid,
+                transfer_syntax_uid=entry.transfer_syntax_uid,
+            )
+            latencies.append((time.perf_counter() - start) * 1000)
+        if answer.status >= _FAILURE:
+            raise SystemExit(f"status {answer.status:04X}")
+
+
+def main(port: int, called: str, index: Path, associations: int) -> None:
+    """Send everything of an index over some associations at once."""
+    entries = [Entry(**item) for item in json.loads(index.read_text())]
+    contexts = sorted({(entry.sop_class_uid, entry.transfer_syntax_uid) for entry in entries})
+    peer = Peer(HOST, port, AETitle(called), AETitle("SENDER"), timeout_s=300)
+    requestors = [Requestor.connect(peer, contexts) for _ in range(associations)]
+    latencies: list[float] = []
+    threads = [
+        threading.Thread(target=_send, args=(requestor, entries[number::associations], latencies))
+        for number, requestor in enumerate(requestors)
+    ]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - start
+    for requestor in requestors:
+        requestor.release()
+    if len(latencies) != len(entries):
+        raise SystemExit("not all objects were stored")
+    print(json.dumps({"elapsed_s": elapsed, "latencies_ms": sorted(latencies)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
