@@ -16,27 +16,30 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile.basic_private import private_rules
-from deid_node.profile.basic_rules import CODE_TRIPLET, code_dummy, decide
+from deid_node.profile.basic_rules import CODE_TRIPLET, MASKS, code_dummy, decide
 from deid_node.profile.options import Option, method_code_values, problems
-from deid_node.profile.procedure import Action, DateChange, Procedure, Rule, Table
+from deid_node.profile.procedure import Action, Call, DateChange, Procedure, Rule, Table
 from deid_node.standard import confidentiality, iod
-from deid_node.standard.dictionary import attributes, keyword_of, vr_of
+from deid_node.standard.dictionary import attributes, keyword_of, keywords, vr_of
 from deid_node.standard.iod import TYPES, Level
 from deid_node.standard.sop_classes import storage_sop_classes
 
 NO_OPTIONS: Final[frozenset[Option]] = frozenset()
 
-_UNKNOWN: Final = Rule(Action.X, "not an attribute of the standard", "deid_node: unknown tag")
-_MASKS: Final = (
-    (0x0000FFFF, 0x00000000, Rule(Action.X, "group lengths are not copied", "PS3.5 7.2")),
-    (0xFF000000, 0x50000000, Rule(Action.X, "a curve can spell out text", "PS3.15 E.1-1 X: (50xx,xxxx)")),
-    (
-        0xFF000000,
-        0x60000000,
-        Rule(Action.X, "an overlay can show text; its plane goes as a whole", "PS3.15 E.1-1 X: (60xx,3000)"),
-    ),
-)
+# Documents that open and say nothing, by IOD: one dummy byte would break every viewer.
+_DOCUMENTS: Final = {
+    "encapsulated-pdf": "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 72]>>endobj\n"
+    "xref\n0 4\n0000000000 65535 f \n0000000009 00000 n \n0000000052 00000 n \n0000000101 00000 n \n"
+    "trailer<</Size 4/Root 1 0 R>>\nstartxref\n162\n%%EOF\n",
+    "encapsulated-cda": '<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"/>',
+    "encapsulated-stl": "solid deidentified\nendsolid deidentified\n",
+    "encapsulated-obj": "# deidentified\n",
+    "encapsulated-mtl": "# deidentified\n",
+}
 
+_UNKNOWN: Final = Rule(Action.X, "not an attribute of the standard", "deid_node: unknown tag")
 # How much a rule leaves: an item needs a table of its own when the rule elsewhere leaves less.
 _LEAVES: Final = {Action.X: 0, Action.Z: 1}
 _LEAVES_A_VALUE: Final = 2
@@ -66,7 +69,7 @@ def _everywhere(options: frozenset[Option]) -> Mapping[int, Rule]:
 @cache
 def _resolve_iod(iod_key: str, options: frozenset[Option]) -> Table:
     top = iod.top(iod_key)
-    rules = {**_everywhere(options), **_by_tag(top, options)}
+    rules = {**_everywhere(options), **_by_tag(top, options), **_document(iod_key)}
     items = _ItemTables(rules, options)
     items.place(rules, top)
     return items.base
@@ -81,6 +84,16 @@ def _by_tag(top: Level, options: frozenset[Option]) -> dict[int, Rule]:
                 types[tag] = type_
     types.update(top.types)
     return {tag: decide(tag, type_, options) for tag, type_ in types.items()}
+
+
+def _document(iod_key: str) -> dict[int, Rule]:
+    """Return the rule for Encapsulated Document (0042,0011), which a dummy of its kind replaces."""
+    text = _DOCUMENTS.get(iod_key)
+    if text is None:
+        return {}
+    call = Call("substitute", {"with": text, "fit": "fail"})
+    because = "the document is about the patient; an empty one of its kind stands for it"
+    return {keywords()["EncapsulatedDocument"]: Rule(Action.D, because, "PS3.15 E.1-1 D; Type 1: D", call)}
 
 
 def _kept_levels(top: Level, options: frozenset[Option]) -> list[Level]:
@@ -105,10 +118,12 @@ class _ItemTables:
         self._options = options
         self._made: dict[Level, Table | None] = {}
         self.base = self._table(rules)
-        self._named_codes = self._table(rules | {tag: code_dummy(tag) for tag in CODE_TRIPLET})
+        named: dict[int, Rule] = {}
+        self._named_codes = self._table(named)
         for tag, rule in rules.items():
             if rule.action is Action.D and vr_of(tag) == "SQ":
                 rules[tag] = self._with_dummies(tag, rule)
+        named.update(rules | {tag: code_dummy(tag) for tag in CODE_TRIPLET})
 
     def place(self, rules: dict[int, Rule], level: Level) -> None:
         """Give the sequences of a level the tables that their items need."""
@@ -146,7 +161,7 @@ class _ItemTables:
         return replace(rule, action=Action.K, items=self._named_codes if names_somebody else None)
 
     def _table(self, rules: dict[int, Rule]) -> Table:
-        return Table(MappingProxyType(rules), _UNKNOWN, private_rules(self._options), _MASKS)
+        return Table(MappingProxyType(rules), _UNKNOWN, private_rules(self._options), MASKS)
 
 
 def _leaves(rule: Rule) -> int:

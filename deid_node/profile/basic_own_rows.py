@@ -1,7 +1,8 @@
 """What the basic profile of deid_node adds to Table E.1-1, row by row.
 
 PS3.15 E.1-1 lists attributes that are known to carry identity; these are not listed (2026d), but their
-definition in PS3.3 or PS3.6 says that they can. A row has the columns of E.1-1.
+definition in PS3.3 or PS3.6 says that they can. A row has the columns of E.1-1; a plain "X" removes
+whatever the Type, for attributes whose condition falls away with them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _ROWS: Final = (
     ("PatientAlternativeCalendar", "X", _NONE, "goes with dates of birth and death in that calendar"),
     ("PatientBirthDateInAlternativeCalendar", "X", _NONE, "date of birth in another calendar"),
     ("PatientDeathDateInAlternativeCalendar", "X", _NONE, "date of death in another calendar"),
+    ("SourcePatientGroupIdentificationSequence", "X", _NONE, "identifies patients"),
+    ("GroupOfPatientsIdentificationSequence", "X", _NONE, "identifies patients"),
     ("BreedRegistrationNumber", "X/Z/D", _NONE, "number of one animal in a registry"),
     ("LocalNamespaceEntityID", "X/Z/D", _INSTITUTION, "names who issued an identifier"),
     ("UniversalEntityID", "X/Z/D", _INSTITUTION, "names who issued an identifier"),
@@ -52,6 +55,7 @@ _ROWS: Final = (
     ("SelectorUCValue", "X/Z/D", _DESCRIPTOR, "value of an attribute that may identify"),
     ("EncryptedAttributesSequence", "X", _NONE, "the identity itself, encrypted for somebody unknown"),
     ("MACParametersSequence", "X", _NONE, "belongs to the digital signatures, which go"),
+    ("EncapsulatedDocumentLength", "X", _NONE, "counts bytes of the original document"),
     ("StudyUpdateDateTime", "X/Z/D", _DATES, "date of an event"),
     ("ItemInventoryDateTime", "X/Z/D", _DATES, "date of an event"),
     ("ExpirationDateTime", "X/Z/D", _DATES, "date of an event"),

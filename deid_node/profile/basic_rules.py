@@ -14,6 +14,7 @@ from typing import Final
 from deid_node.profile.basic_own_rows import own_rows
 from deid_node.profile.options import Option
 from deid_node.profile.procedure import Action, Call, Rule
+from deid_node.profile.protected import PROTECTED
 from deid_node.standard import confidentiality
 from deid_node.standard.confidentiality import Confidentiality
 from deid_node.standard.dictionary import Attribute, attribute, keywords
@@ -80,6 +81,19 @@ _FITTING_DUMMIES: Final = {
     "TimezoneOffsetFromUTC": "+0000",
 }
 
+# (mask, value, rule) of what is decided for whole groups, whatever the IOD says of single attributes.
+# Clean Graphics does not change it: a curve or a bitmap cannot be cleaned without looking at it, and a
+# plane without its data would break the IOD.
+MASKS: Final = (
+    (0x0000FFFF, 0x00000000, Rule(Action.X, "group lengths are not copied", "PS3.5 7.2")),
+    (0xFF000000, 0x50000000, Rule(Action.X, "a curve can spell out text", "PS3.15 E.1-1 X: (50xx,xxxx)")),
+    (
+        0xFF000000,
+        0x60000000,
+        Rule(Action.X, "an overlay can show text; its plane goes as a whole", "PS3.15 E.1-1 X: (60xx,3000)"),
+    ),
+)
+
 _NEEDS_VALUE: Final = frozenset(("1", "1C"))
 _NEEDS_PRESENCE: Final = frozenset(("2", "2C"))
 
@@ -93,6 +107,9 @@ def decide(tag: int, type_: str | None, options: frozenset[Option]) -> Rule:
         type_: its Type in the IOD at the place in question, None when the IOD does not have it there.
         options: the options of the profile.
     """
+    for mask, value, rule in MASKS:
+        if tag & mask == value:
+            return rule
     row = confidentiality.by_tag().get(tag)
     if row is not None:
         return _listed(row, type_, options, _SOURCE, "")
@@ -145,11 +162,14 @@ def _kept(row: Confidentiality, source: str, options: list[str]) -> Rule:
 
 def _basic(row: Confidentiality, type_: str | None, source: str, why: str) -> Rule:
     codes = row.basic.split("/")
-    wanted, needed = _resolve(codes, type_)
-    by = f"{source} {row.basic}; " + (f"Type {type_}" if type_ else "not in the IOD") + f": {wanted}"
-    because = why or _BECAUSE[wanted]
+    by = f"{source} {row.basic}; " + (f"Type {type_}" if type_ else "not in the IOD")
+    if source == _OWN and codes == ["X"]:
+        return Rule(Action.X, why, f"{by}: X")
+    wanted = _resolve(codes, type_)
+    by = f"{by}: {wanted}"
+    because = why or _because(wanted, type_)
     if wanted.value not in codes:
-        because = f"{because}; {needed}"
+        because = f"{because}; {codes[-1]} would break Type {type_}"
     if wanted is Action.D and row.vr == "SQ":
         return Rule(Action.D, "its items stay, with dummies for what identifies", by)
     dummy = _FITTING_DUMMIES.get(row.keyword)
@@ -158,28 +178,29 @@ def _basic(row: Confidentiality, type_: str | None, source: str, why: str) -> Ru
     return Rule(wanted, because, by)
 
 
-_BECAUSE: Final = {
-    Action.X: "can identify; the IOD does not need it",
-    Action.Z: "can identify; the IOD asks for the attribute, not for a value",
-    Action.D: "can identify; the IOD asks for a value",
-}
-
-
-def _resolve(codes: list[str], type_: str | None) -> tuple[Action, str]:
-    """Return the emptiest action that the codes and the Type allow, and why another was needed."""
+def _because(action: Action, type_: str | None) -> str:
+    if action is Action.X:
+        return "can identify; the IOD does not need it"
     if type_ in _NEEDS_VALUE:
-        return Action.D, f"{codes[-1]} would break Type {type_}"
+        return "can identify; the IOD asks for a value"
     if type_ in _NEEDS_PRESENCE:
-        if codes == ["D"]:
-            return Action.D, ""
-        return Action.Z, f"{codes[0]} would break Type {type_}"
-    return Action(codes[0]), ""
+        return "can identify; the IOD asks for the attribute, not for a value"
+    return "can identify; PS3.15 asks to replace the value"
+
+
+def _resolve(codes: list[str], type_: str | None) -> Action:
+    """Return the emptiest action that the codes and the Type allow."""
+    if type_ in _NEEDS_VALUE or codes == ["D"]:
+        return Action.D
+    if type_ in _NEEDS_PRESENCE:
+        return Action.Z
+    return Action(codes[0])
 
 
 def _unlisted(known: Attribute, type_: str | None, options: frozenset[Option]) -> Rule:
     vr = known.vrs[0]
     group = known.tag >> 16
-    if group in (0x0000, 0x0002) or known.tag & 0xFFFF == 0 or group >= 0xFFFA:
+    if group in (0x0000, 0x0002) or group >= 0xFFFA:
         return Rule(Action.X, "belongs to the encoding, which is made anew", _OWN)
     if vr == "UI":
         return _unlisted_uid(known, options)
@@ -204,6 +225,8 @@ def _unlisted_uid(known: Attribute, options: frozenset[Option]) -> Rule:
 
 def _foreign(known: Attribute, vr: str) -> Rule:
     by = f"{_OWN}: not in the IOD"
+    if known.tag in PROTECTED:
+        return Rule(Action.K, "without it the object cannot be read", by)
     if vr == "SQ" and not known.retired:
         return Rule(Action.K, "each attribute of its items has a rule of its own", by)
     if vr in _NUMBERS and not set(known.vrs) & _BINARY:

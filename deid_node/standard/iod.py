@@ -137,3 +137,25 @@ def uses(iod_key: str, tag: int, path: Iterable[int] = ()) -> tuple[Use, ...]:
         if type_ is not None:
             found.append(Use(module.key, module.usage, type_))
     return tuple(found)
+
+
+@cache
+def _types_below(number: int) -> Mapping[int, frozenset[str]]:
+    """Return tag to its Types in a kind and in all items below."""
+    kind = item_kind(number)
+    types = {tag: {type_} for tag, type_ in kind.types.items()}
+    for child in kind.items.values():
+        for tag, below in _types_below(child).items():
+            types.setdefault(tag, set()).update(below)
+    return {tag: frozenset(found) for tag, found in types.items()}
+
+
+@cache
+def uses_anywhere(iod_key: str) -> Mapping[int, tuple[Use, ...]]:
+    """Return, by tag, every module that defines the attribute at any path, once for each Type."""
+    found: dict[int, list[Use]] = {}
+    for module in modules(iod_key):
+        for tag, types in _types_below(_module_kinds()[module.key]).items():
+            uses = (Use(module.key, module.usage, type_) for type_ in sorted(types, key=TYPES.index))
+            found.setdefault(tag, []).extend(uses)
+    return MappingProxyType({tag: tuple(found[tag]) for tag in sorted(found)})
