@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Final
 
 from deid_node.dimse.peer import Peer
+from deid_node.dimse.wire import prompt
 from deid_node.errors import AssociationError
 
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
@@ -39,8 +40,7 @@ class Channel:
                 f"cannot connect to {peer.host} port {peer.port}: {_reason(error)}"
             ) from None
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            prompt(sock)
             if tls is not None:
                 sock = tls.wrap_socket(sock, server_hostname=peer.host)
         except (OSError, ValueError) as error:

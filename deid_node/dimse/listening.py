@@ -33,12 +33,20 @@ def listen(host: str, port: int) -> socket.socket:
             backlog=BACKLOG,
             dualstack_ipv6=family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6(),
         )
-    except socket.gaierror:
-        reason = "the host name cannot be resolved; use an address of this machine"
     except (OSError, OverflowError) as error:
+        raise cannot_listen(host, port, error) from None
+
+
+def cannot_listen(host: str, port: int, error: Exception) -> ConfigurationError:
+    """Return what an operator is told when listening failed with `error`."""
+    if isinstance(error, socket.gaierror):
+        advice = "the host name cannot be resolved; use an address of this machine"
+    elif isinstance(error, OverflowError):
+        advice = "a port is a number from 0 to 65535"
+    else:
         number = error.errno if isinstance(error, OSError) else None
-        reason = _ADVICE.get(number or 0, "the address cannot be used")
-    raise ConfigurationError(f"Cannot listen on {host} port {port}: {reason}.")
+        advice = _ADVICE.get(number or 0, "the address cannot be used; use one of this machine")
+    return ConfigurationError(f"Cannot listen on {host} port {port}: {advice}.")
 
 
 def plain_address(host: str) -> str:

@@ -50,7 +50,7 @@ class AbortReason(IntEnum):
     INVALID_PARAMETER = 6
 
 
-class ProtocolViolation(Exception):  # noqa: N818 - it is what the peer did
+class ProtocolViolation(Exception):
     """The peer broke PS3.7 or PS3.8, or passed a limit; the association is aborted.
 
     `word` is fixed, for counting and logging.

@@ -34,7 +34,7 @@ _MAXIMUM_LENGTH: Final = 0x51
 _ROLE_SELECTION: Final = 0x54
 
 
-class ProposalRejected(Exception):  # noqa: N818 - it is our answer, not a failure of ours
+class ProposalRejected(Exception):
     """The request is well formed but cannot be let in; it is answered with A-ASSOCIATE-RJ."""
 
     def __init__(self, rejection: AssociationRejection) -> None:
@@ -102,8 +102,8 @@ def read_proposal(pdu: bytes, limits: AssociationLimits) -> Proposal:
     if not contexts:
         raise ProposalRejected(AssociationRejection.NO_REASON)
     return Proposal(
-        called=_ae_title(called, AssociationRejection.CALLED_AE_NOT_RECOGNIZED),
-        calling=_ae_title(calling, AssociationRejection.CALLING_AE_NOT_RECOGNIZED),
+        called=acceptable_ae_title(called, AssociationRejection.CALLED_AE_NOT_RECOGNIZED),
+        calling=acceptable_ae_title(calling, AssociationRejection.CALLING_AE_NOT_RECOGNIZED),
         contexts=tuple(contexts.values()),
         max_pdu_bytes=_max_pdu(user_items),
         roles=dict(_role(body) for kind, body in user_items if kind == _ROLE_SELECTION),
@@ -185,7 +185,8 @@ def _uid(body: bytes) -> str:
     return stripped.decode("ascii")
 
 
-def _ae_title(raw: bytes, otherwise: AssociationRejection) -> AETitle:
+def acceptable_ae_title(raw: bytes, otherwise: AssociationRejection) -> AETitle:
+    """Return the AE title, or raise ProposalRejected; stricter than PS3.5, since titles name routes."""
     text = raw.rstrip(b"\0").decode("ascii", errors="replace").strip(" ")
     if _AE_TITLE.fullmatch(text) is None:
         raise ProposalRejected(otherwise)

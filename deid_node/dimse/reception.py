@@ -23,7 +23,7 @@ _LOG: Final = structlog.get_logger(__name__)
 _UID_CHARACTERS: Final = re.compile(r"[0-9.]+")
 
 _ECHOED: Final = StoreAnswer(StoreStatus.SUCCESS)
-_FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal fault, see the log of the node")
+FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal fault, see the log of the node")
 _TOO_LONG: Final = StoreAnswer(StoreStatus.LIMIT_EXCEEDED, "Dataset exceeds the size limit")
 _NO_DATASET: Final = StoreAnswer(StoreStatus.CANNOT_UNDERSTAND, "C-STORE without a dataset")
 _MISMATCH: Final = StoreAnswer(
@@ -75,20 +75,20 @@ class Reception:
             self._intake.feed(piece)
         except Exception as error:
             _report("feed", error)
-            self._swallow(_FAULT)
+            self._swallow(FAULT)
 
     def finish(self) -> StoreAnswer:
         """Return the answer for the complete dataset."""
-        intake, self._intake = self._intake, Swallowed(_FAULT)
+        intake, self._intake = self._intake, Swallowed(FAULT)
         try:
             return intake.finish()
         except Exception as error:
             _report("finish", error)
-            return _FAULT
+            return FAULT
 
     def abort(self) -> None:
         """Forget the object, unless it was finished."""
-        self._swallow(_FAULT)
+        self._swallow(FAULT)
 
     def _swallow(self, answer: StoreAnswer) -> None:
         intake, self._intake = self._intake, Swallowed(answer)
@@ -120,7 +120,7 @@ def receive(
         )
     except Exception as error:
         _report("begin", error)
-        return Swallowed(_FAULT)
+        return Swallowed(FAULT)
 
 
 def echoed() -> ObjectIntake:

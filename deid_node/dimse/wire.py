@@ -21,16 +21,22 @@ _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _LINGER_BYTES: Final = 1 << 20
 
 
-class ConnectionLost(Exception):  # noqa: N818 - an event, not a failure of ours
+class ConnectionLost(Exception):
     """The peer closed or broke the connection."""
 
 
-class Cut(Exception):  # noqa: N818
+class Cut(Exception):
     """We gave up on the peer; the word says why ("idle", "pdu-deadline", "stopping" ...)."""
 
     def __init__(self, word: str) -> None:
         super().__init__(word)
         self.word = word
+
+
+def prompt(sock: socket.socket) -> None:
+    """Send small PDUs at once (C-STORE is stop-and-wait), and find out when the other machine died."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 class Wire:
@@ -47,8 +53,7 @@ class Wire:
         self._sending = False
         self._closed = False
         self._lock = threading.Lock()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        prompt(sock)
 
     # --- by the acceptor's sweep, from its thread -----------------------------------------------
 
