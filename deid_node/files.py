@@ -6,7 +6,9 @@ beside its place and then linked to it, and it never replaces another object.
 
 from __future__ import annotations
 
+import errno
 import filecmp
+import hashlib
 import os
 import secrets
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from deid_node.delivery.names import alternatives
 from deid_node.engine.deidentified import Deidentified, Summary
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
@@ -25,6 +28,7 @@ from deid_node.node.part10 import NotDicom, read_part10
 from deid_node.profile.procedure import Procedure
 
 READ_BYTES: Final = 1 << 20
+_NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _MAX_BUFFERS: Final = min(os.sysconf("SC_IOV_MAX"), 512)
 
 
@@ -90,7 +94,12 @@ def deidentify(
 
 
 def deidentify_file(
-    deidentifier: Deidentifier, source: Path, name: Callable[[Summary], Path], folder: Path
+    deidentifier: Deidentifier,
+    source: Path,
+    name: Callable[[Summary], Path],
+    folder: Path,
+    *,
+    may_rename: bool = False,
 ) -> FileResult:
     """De-identify one file into the place that `name` chooses.
 
@@ -99,13 +108,13 @@ def deidentify_file(
         source: the file to read.
         name: the path to write, from what is known of the de-identified object.
         folder: where the file lies until it is complete; on the file system of the result.
+        may_rename: when another object has the name, the result gets one of its own.
     """
     draft = _FileDraft(folder)
     try:
         with source.open("rb") as stream:
             summary, notes = _rewrite(deidentifier, stream, draft)
-        target = name(summary)
-        draft.place(target)
+        target = draft.place(name(summary), summary.heading.sop_instance_uid if may_rename else None)
     except ObjectRefused as refusal:
         return _refused(source, refusal)
     except FileExistsError as error:
@@ -187,20 +196,46 @@ class _FileDraft:
             if views and written:
                 views[0] = views[0][written:]
 
-    def place(self, target: Path) -> None:
-        """Give the complete file its name. Raises FileExistsError when a different file has it."""
+    def place(self, target: Path, sop_instance_uid: str | None) -> Path:
+        """Give the complete file its name, and return it.
+
+        Args:
+            target: the name.
+            sop_instance_uid: makes other names when another object has this one; None makes none.
+
+        Raises:
+            FileExistsError: a different file has the name.
+        """
         self._close()
         target.parent.mkdir(parents=True, exist_ok=True)
+        if self._is_placed(target):
+            return target
+        if sop_instance_uid is not None:
+            with self._path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").digest()
+            for other in alternatives(target.name, sop_instance_uid, sha256)[1:]:
+                if self._is_placed(target.with_name(other)):
+                    return target.with_name(other)
+        raise FileExistsError(errno.EEXIST, "exists", str(target))
+
+    def _is_placed(self, target: Path) -> bool:
+        """Link the file to a name; False when a different file has it."""
         try:
             os.link(self._path, target)  # not rename, which would replace
         except FileExistsError:
             # The same input, profile and key give the same bytes: a second run finds its own result.
-            if (
-                target.is_symlink()
-                or not target.is_file()
-                or not filecmp.cmp(self._path, target, shallow=False)
-            ):
-                raise FileExistsError(0, "exists", str(target)) from None
+            is_file = target.is_file() and not target.is_symlink()
+            return is_file and filecmp.cmp(self._path, target, shallow=False)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            # No hard links on this file system: take the name first, then replace what we just made.
+            try:
+                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+            except FileExistsError:
+                return target.is_file() and filecmp.cmp(self._path, target, shallow=False)
+            os.rename(self._path, target)
+        return True
 
     def discard(self) -> None:
         """Remove the temporary name, whatever happened before."""

@@ -1,0 +1,43 @@
+"""The lines that say where the node listens, what it does, and where objects go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deid_node.profile.procedure import Procedure
+from deid_node.settings import FolderSettings, Settings
+
+
+def banner(
+    settings: Settings, procedures: Mapping[str, Procedure], file: Path | None, port: int | None = None
+) -> list[str]:
+    """Return the lines, for a person.
+
+    Args:
+        file: the TOML file that was read.
+        port: the real port, when port 0 asked for a free one.
+    """
+    lines = [
+        f"Settings:  {file or 'defaults (no configuration file)'}",
+        f"Listening: {settings.ae_title} on {settings.host} port {port or settings.port}"
+        f" ({settings.acceptor.value}), for this machine{_listed(settings)}",
+        f"State:     {settings.state}",
+    ]
+    for name, route in settings.effective_routes.items():
+        procedure = procedures.get(route.profile)
+        profile = f"{procedure.name} {procedure.version}".strip() if procedure else f"{route.profile} (unusable)"
+        lines.append(f"Route:     {name}: {', '.join(route.called)} -> {profile} -> {', '.join(route.destinations)}")
+    for name, destination in settings.effective_destinations.items():
+        if isinstance(destination, FolderSettings):
+            where = f"folder {destination.path}"
+        else:
+            where = f"{destination.ae_title} at {destination.host} port {destination.port}"
+        lines.append(f"Objects:   {name}: {where}")
+    return lines
+
+
+def _listed(settings: Settings) -> str:
+    if not settings.peers:
+        return " only (no peers are configured)"
+    return f" and {len(settings.peers)} peer{'s' if len(settings.peers) > 1 else ''}"

@@ -1,0 +1,28 @@
+"""The procedures that the routes need, compiled once each; every problem of all of them at once."""
+
+from __future__ import annotations
+
+from deid_node.errors import ConfigurationError
+from deid_node.profile import library
+from deid_node.profile.procedure import Procedure
+from deid_node.settings import Settings
+
+
+def compile_procedures(settings: Settings) -> dict[str, Procedure]:
+    """Return the compiled procedure of every profile that a route names.
+
+    Raises:
+        ConfigurationError: with the problems of all profiles.
+    """
+    compiled: dict[str, Procedure] = {}
+    problems: list[str] = []
+    for name, route in settings.effective_routes.items():
+        if route.profile in compiled:
+            continue
+        try:
+            compiled[route.profile] = library.load(route.profile)
+        except ConfigurationError as error:
+            problems += [f"routes.{name}.profile: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigurationError(*dict.fromkeys(problems))
+    return compiled
