@@ -119,6 +119,11 @@ class Rewrite:
         self._subject: Subject | None = None
         self._attributes: dict[int, str] = {}
 
+    @property
+    def is_deflated(self) -> bool:
+        """Whether the dataset is deflated on both sides."""
+        return self._deflated is not None
+
     def feed(self, piece: bytes | memoryview) -> Deidentified | None:
         """Take in bytes of the dataset; return those of the new dataset that can be written now.
 

@@ -1,0 +1,193 @@
+"""Explain what is done to one object: every attribute before, the rule that decided, after.
+
+The object goes through the same engine; every decision is observed. The rows hold original values:
+whoever shows them must have been asked to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+from pydicom.values import convert_value
+
+from deid_node.engine.actions import compile_rule, path_of
+from deid_node.engine.charset import decode
+from deid_node.engine.deidentified import Summary
+from deid_node.engine.encoding import UN_SEQUENCE, Encoding, encoding_of, vr_in
+from deid_node.engine.keys import Pseudonyms
+from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, Sequence
+from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.scan import Budget, Element, Limits, scan
+from deid_node.profile.procedure import Action, Procedure, Rule
+from deid_node.standard.dictionary import keyword_of, tag_text
+
+_ALL: Final = 1 << 40
+_LONGEST_SHOWN: Final = 256
+_TEXT: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_BULK: Final = frozenset("OB OD OF OL OV OW UN".split())
+_STAMP: Final = Rule(Action.D, "says what was done", "stamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One attribute of one object.
+
+    `path` is written with keywords and item numbers; `before` and `after` are values as a person
+    reads them, None where the attribute is absent. `changed` compares the bytes.
+    """
+
+    path: str
+    tag: str
+    keyword: str
+    vr: str
+    before: str | None
+    action: Action
+    because: str
+    decided_by: str
+    after: str | None
+    changed: bool
+
+
+def explain(
+    procedure: Procedure,
+    pseudonyms: Pseudonyms,
+    dataset: bytes,
+    *,
+    transfer_syntax_uid: str,
+    origin: Mapping[str, str] | None = None,
+) -> tuple[list[Explanation], Summary]:
+    """De-identify a dataset and return what was done to every attribute, in the order of the object.
+
+    Args:
+        dataset: without preamble and file meta information.
+
+    Raises:
+        ObjectRefused: one of its kinds, as for any object.
+    """
+    limits = Limits(header_bytes=_ALL, window_bytes=_ALL)
+    watch = _Watch()
+    plans = Plans(procedure, compile_rule, watch.observe)
+    rewrite = Deidentifier(procedure, pseudonyms, limits=limits, plans=plans).begin(
+        transfer_syntax_uid=transfer_syntax_uid, origin=origin or {}
+    )
+    first = rewrite.feed(dataset)
+    last, summary = rewrite.finish()
+    output = b"".join([*(first.buffers if first is not None else []), *last.buffers])
+    if rewrite.is_deflated:
+        return watch.explanations(), summary
+    watch.stamped(output, encoding_of(transfer_syntax_uid))
+    return watch.explanations(), summary
+
+
+class _Watch:
+    """Collects one row per attribute; what is done twice (a residual check) shows its last form."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, ...], Explanation] = {}
+
+    def observe(self, plan: Plan, code: int, rule: Rule, entry: Entry) -> Entry:
+        """Wrap an entry so that applying it leaves a row."""
+        return _Observed(self, plan, rule, entry)
+
+    def explanations(self) -> list[Explanation]:
+        return [self.rows[key] for key in sorted(self.rows)]
+
+    def stamped(self, output: bytes, encoding: Encoding) -> None:
+        """Add rows for what was inserted at the top level: stamps, set values, forced UIDs."""
+        budget = Budget(Limits())
+        for element in scan(output, 0, len(output), encoding, budget, 0).elements:
+            tag = element[0] >> 16
+            known = self.rows.get((tag,))
+            after = shown(output, element, encoding, ())
+            if known is not None and known.after == after:
+                continue
+            before = known.before if known is not None else None
+            self.rows[(tag,)] = _row(keyword_of(tag) or tag_text(tag), element, before, _STAMP, after, True)
+
+
+class _Observed:
+    """An entry that tells what it did."""
+
+    def __init__(self, watch: _Watch, plan: Plan, rule: Rule, entry: Entry) -> None:
+        self.watch = watch
+        self.plan = plan
+        self.rule = rule
+        self.entry = entry
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        """Do what the entry does, and write the row."""
+        entry = self.entry
+        if entry is KEEP:
+            new = None
+        elif isinstance(entry, bytes):
+            new = entry
+        else:
+            decision: Decision = entry  # type: ignore[assignment]
+            new = decision.apply(element, place)
+        self._record(element, place, new)
+        return new
+
+    def _record(self, element: Element, place: Place, new: bytes | None) -> None:
+        code, start, value, _ = element
+        before = shown(place.b, element, place.encoding, place.charsets)
+        if new is None:
+            after: str | None = before
+        elif not new:
+            after = None
+        else:
+            made = (code, 0, value - start, len(new))
+            after = shown(new, made, place.encoding, place.charsets)
+            if isinstance(self.entry, Sequence):
+                after = before
+        key = (*(number for step in place.path for number in step), code >> 16)
+        row = _row(path_of(element, place), element, before, self.rule, after, new is not None)
+        self.watch.rows[key] = row
+
+
+def _row(
+    path: str, element: Element, before: str | None, rule: Rule, after: str | None, changed: bool
+) -> Explanation:
+    tag = element[0] >> 16
+    return Explanation(
+        path=path,
+        tag=tag_text(tag),
+        keyword=keyword_of(tag),
+        vr=vr_in(element[0]),
+        before=before,
+        action=rule.action,
+        because=rule.because,
+        decided_by=rule.decided_by,
+        after=after,
+        changed=changed,
+    )
+
+
+def shown(b: bytes, element: Element, encoding: Encoding, charsets: tuple[str, ...]) -> str:
+    """Return the value of an element as a person reads it; long ones are cut, binary ones counted."""
+    code, _, start, end = element
+    vr, value = vr_in(code), b[start:end]
+    if vr in ("SQ", UN_SEQUENCE):
+        return "sequence" if value else "empty sequence"
+    if vr in _TEXT:
+        text = decode(value, charsets, vr)
+        text = value.decode("latin-1") if text is None else text
+        text = text.strip(" \0")
+        return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    if vr in _BULK:
+        return f"{len(value)} bytes"
+    raw = RawDataElement(
+        BaseTag(code >> 16), vr, len(value), value, 0, not encoding.explicit, encoding.little_endian
+    )
+    try:
+        converted = convert_value(vr, raw)
+    except Exception:  # pydicom raises what it likes on odd lengths
+        return f"{len(value)} bytes"
+    many = (
+        converted if isinstance(converted, (list, tuple)) or hasattr(converted, "__iter__") else [converted]
+    )
+    text = "\\".join(str(one) for one in many)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
