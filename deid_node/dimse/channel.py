@@ -6,6 +6,7 @@ answer) and not single bytes of it. Files go from the page cache to the socket w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -105,6 +106,11 @@ class Channel:
                 raise AssociationError("the peer closed the connection")
             view = view[received:]
         return bytes(content)
+
+    def interrupt(self) -> None:
+        """End every wait on the connection; the one method that another thread may call."""
+        with contextlib.suppress(OSError):  # not connected any more
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection; also twice."""

@@ -160,6 +160,10 @@ class Requestor:
         finally:
             self._close()
 
+    def interrupt(self) -> None:
+        """Make what another thread waits for on this association fail at once."""
+        self._channel.interrupt()
+
     def __enter__(self) -> Requestor:
         return self
 
