@@ -6,13 +6,12 @@ The facts are those of `deid_node.standard`; here is only how a person may spell
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from functools import cache
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Final
 
+from deid_node.errors import ConfigurationError
 from deid_node.standard import dictionary
-from deid_node.standard.rows import read_rows
+from deid_node.standard.sop_classes import find_sop_class, storage_sop_classes
 from deid_node.standard.values import is_uid
 
 VRS: Final = frozenset(
@@ -29,38 +28,23 @@ def written(tag: int) -> str:
     return dictionary.keyword_of(tag) or dictionary.tag_text(tag)
 
 
-@cache
-def sop_classes() -> Mapping[str, str]:
-    """Return keyword to UID of every SOP class that may be stored."""
-    return MappingProxyType({row["keyword"]: row["uid"] for row in read_rows("sop_classes.tsv")})
-
-
-@cache
-def _sop_class_keywords() -> Mapping[str, str]:
-    return MappingProxyType({uid: keyword for keyword, uid in sop_classes().items()})
-
-
-@cache
-def _short_sop_classes() -> Mapping[str, str]:
-    short: dict[str, str] = {}
-    for keyword, uid in sop_classes().items():
-        for ending in ("ImageStorage", "Storage"):
-            name = keyword.removesuffix(ending)
-            if name != keyword and name not in sop_classes():
-                short.setdefault(name.lower(), uid)
-    return MappingProxyType(short)
-
-
 def sop_class_uid(name: str) -> str | None:
-    """Return the UID for a UID, a keyword (CTImageStorage) or its short form (CT); None if unknown."""
+    """Return the UID for a UID, a keyword (CTImageStorage) or a short name (CT); None if unknown.
+
+    A UID need not be one of the standard: private SOP classes have tables too.
+    """
     if is_uid(name):
         return name
-    return sop_classes().get(name) or _short_sop_classes().get(name.lower())
+    try:
+        return find_sop_class(name)
+    except ConfigurationError:
+        return None
 
 
-def sop_class_name(uid: str) -> str:
+def sop_class_keyword(uid: str) -> str:
     """Return the keyword of a SOP class, or the UID itself."""
-    return _sop_class_keywords().get(uid, uid)
+    known = storage_sop_classes().get(uid)
+    return known.keyword if known is not None else uid
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -83,4 +67,4 @@ def nearest_keyword(word: str) -> str:
 
 def nearest_sop_class(word: str) -> str:
     """Return "; did you mean X?" for the nearest SOP class keyword, or nothing."""
-    return did_you_mean(word, sop_classes())
+    return did_you_mean(word, (sop_class.keyword for sop_class in storage_sop_classes().values()))

@@ -1,8 +1,8 @@
 """Selectors: which attributes a row of a profile is about. Parsed once, printed back as written.
 
 A path ("A.B") names an attribute directly inside the items of a sequence; everything else matches at
-every depth. Specificity orders rows: longer path, then tag over mask over regular expression over
-VR (profiles/README.md, "Which row wins").
+every depth. Specificity orders rows: longer path, then tag over mask over regular expression over VR
+over * (profiles/README.md, "Which row wins").
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _ALL_BITS: Final = 0xFFFFFFFF
 class Kind(IntEnum):
     """What a selector is written as; a larger one is more specific."""
 
+    ANY = 0
     VR = 1
     REGEX = 2
     MASK = 3
@@ -65,6 +66,8 @@ class Step:
             case Kind.REGEX:
                 keyword = dictionary.keyword_of(tag)
                 return bool(keyword and self.pattern and self.pattern.match(keyword))
+            case Kind.ANY:
+                return True
             case Kind.PRIVATE:
                 return False
 
@@ -127,6 +130,8 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _step(part: str, whole: str) -> Step:
+    if part == "*":
+        return Step(Kind.ANY)
     if part.startswith("re:"):
         return _regex(part[3:], whole)
     if part.startswith("vr:"):
@@ -169,7 +174,7 @@ def _unknown(word: str) -> str:
     if not _KEYWORD.fullmatch(word):
         return (
             f"{word!r} is no selector; write a keyword, (gggg,eeee), a mask such as 60xx,3000, vr:PN,"
-            " re:.*Name, group:0010, a private element such as 0019[CREATOR]xx23, or a path A.B"
+            " re:.*Name, group:0010, a private element such as 0019[CREATOR]xx23, a path A.B, or *"
         )
     return f"{word!r} is no attribute of the dictionary{names.nearest_keyword(word)}"
 

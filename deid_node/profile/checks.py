@@ -1,0 +1,129 @@
+"""Checks that need a whole chain of profiles: contradictions, ties, protected attributes, Types.
+
+What a file says by itself is checked by `reading`. Every check yields complete sentences with places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+
+from deid_node.profile import names
+from deid_node.profile.functions import is_compatible_only
+from deid_node.profile.language import Description, Row
+from deid_node.profile.layers import Ranked, matched, path_of, ties
+from deid_node.profile.procedure import Action
+from deid_node.profile.protected import PROTECTED, empties
+from deid_node.profile.selector import Kind
+from deid_node.profile.template import Template
+from deid_node.standard import dictionary, iod
+from deid_node.standard.sop_classes import storage_sop_classes
+
+
+def tie_problems(rows: Sequence[Ranked]) -> Iterator[str]:
+    """Say which rows of one file are equally specific."""
+    for row, other, what in ties(rows):
+        yield (
+            f"{row.place}: rows {other.selector.text!r} (line {other.place.line}) and {row.selector.text!r}"
+            f" are equally specific for {what}; leave one out, or write a row for {what}"
+        )
+
+
+def protected_problems(rows: Sequence[Ranked]) -> Iterator[str]:
+    """Say which wide rows would take what is needed to read an object.
+
+    A row * spares it, and so do U and C: they are about identifiers and texts.
+    """
+    for entry in rows:
+        row, last = entry.row, entry.row.selector.last
+        spares = row.action in (Action.K, Action.R, Action.U) or (row.action is Action.C and row.call is None)
+        if spares or last.kind in (Kind.ANY, Kind.TAG, Kind.PRIVATE):
+            continue
+        hit = sorted(tag for tag in PROTECTED & matched(last) if not _is_excepted(tag, entry, rows))
+        if hit:
+            named = ", ".join(names.written(tag) for tag in hit[:4]) + (" ..." if len(hit) > 4 else "")
+            yield (
+                f"{row.place}: row {row.selector.text!r} reaches {named}, needed to read the object;"
+                f' write rows that keep them, as {names.written(hit[0])} = "K"'
+            )
+
+
+def _is_excepted(tag: int, entry: Ranked, rows: Iterable[Ranked]) -> bool:
+    return any(
+        other.rank > entry.rank
+        and other.row.sop_class in ("", entry.row.sop_class)
+        and path_of(other.row) in ((), path_of(entry.row))
+        and tag in matched(other.row.selector.last)
+        for other in rows
+    )
+
+
+def type_problems(rows: Sequence[Ranked]) -> Iterator[str]:
+    """Say which rows empty or remove an attribute that must have a value (Type 1, PS3.5 7.4.1).
+
+    A row for every SOP class is wrong when the attribute is Type 1 wherever it is mandatory; elsewhere
+    a dummy is written where the Type asks for it.
+    """
+    for entry in rows:
+        row = entry.row
+        tag = row.selector.last.tag
+        if tag is None or not empties(row.action, row.call) or tag in PROTECTED:
+            continue
+        path = [way for way in path_of(row) if isinstance(way, int)]
+        if len(path) != len(path_of(row)):
+            continue
+        if row.sop_class:
+            if needs_value(row.sop_class, tag, tuple(path)):
+                yield _type_problem(row, tag, f"in {names.sop_class_keyword(row.sop_class)}")
+        elif not path and needs_value_everywhere(tag):
+            yield _type_problem(row, tag, "in every SOP class that has it")
+
+
+def _type_problem(row: Row, tag: int, where: str) -> str:
+    instead = "U" if dictionary.vr_of(tag) == "UI" else "D"
+    return (
+        f"{row.place}: row {row.selector.text!r} leaves no value, and {names.written(tag)} is Type 1 {where};"
+        f" write {instead}"
+    )
+
+
+def needs_value(sop_class: str, tag: int, path: tuple[int, ...] = ()) -> bool:
+    """Tell whether an attribute is Type 1 in a mandatory module of a SOP class."""
+    known = storage_sop_classes().get(sop_class)
+    if known is None:
+        return False
+    return any(use.usage == "M" and use.type == "1" for use in iod.uses(known.iod_key, tag, path))
+
+
+@cache
+def needs_value_everywhere(tag: int) -> bool:
+    """Tell whether an attribute is Type 1 in every SOP class in which a mandatory module has it."""
+    found = False
+    for key in {sop_class.iod_key for sop_class in storage_sop_classes().values()}:
+        types = [use.type for use in iod.uses(key, tag) if use.usage == "M"]
+        if types and "1" not in types:
+            return False
+        found = found or bool(types)
+    return found
+
+
+def notes(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:
+    """Say what is allowed and should be known: what keeps more, or exists for other tools only."""
+    for description in chain:
+        place = description.places.get("unlisted", description.place)
+        if description.unlisted.attribute is Action.K and description.identity_removed is not False:
+            yield f"{place}: attributes without a row are kept"
+        if description.unlisted.private is Action.K:
+            yield f"{place}: private attributes without a row are kept"
+        if description.identity_removed is False:
+            yield f"{description.place}: NOT DE-IDENTIFIED: objects keep the identity of the patient"
+    for entry in rows:
+        call = entry.row.call
+        if call is None:
+            continue
+        if is_compatible_only(call):
+            algorithm = call.params["algorithm"]
+            yield f"{entry.row.place}: {call.name} with {algorithm} only repeats another tool's output"
+        template = call.params.get("template")
+        if isinstance(template, Template) and template.copies_original:
+            yield f"{entry.row.place}: the value of {entry.row.selector} repeats an original value"

@@ -1,0 +1,217 @@
+"""Make a `Procedure` of a chain of profiles: rows over a base, options, gates, stamps.
+
+The base is PS3.15 Table E.1-1 resolved per SOP class (`basic`), a procedure JSON, or nothing. Tables
+are made when a SOP class is asked for first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from deid_node.errors import ProfileError
+from deid_node.profile import checks
+from deid_node.profile.basic import date_change
+from deid_node.profile.grand_challenge import BURNED_IN, JSONProcedure
+from deid_node.profile.language import Base, Description, GateRow, Stage, UnlistedClass
+from deid_node.profile.layers import Ranked, matched, ranked
+from deid_node.profile.options import Option, method_code_values, parse_options
+from deid_node.profile.overlay import NO_TYPES, Overlay
+from deid_node.profile.procedure import Action, DateChange, Dummies, Gate, Procedure, Rule, Table
+from deid_node.profile.tables import Ground, Tables
+from deid_node.standard import confidentiality, dictionary
+
+_NO_TABLE: Final = Rule(Action.R, "SOP class has no table in the procedure", "unlisted")
+_DATE_VRS: Final = frozenset({"DA", "DT"})
+_DAYS: Final = 365
+_LEAST_CHANGED: Final = (DateChange.REMOVED, DateChange.MODIFIED, DateChange.UNMODIFIED)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A procedure, and what the person who wrote the profile should know about it."""
+
+    procedure: Procedure
+    notes: tuple[str, ...]
+
+
+def compile_chain(chain: Sequence[Description], read_base: Callable[[str], JSONProcedure]) -> Compiled:
+    """Compile a chain of profiles.
+
+    Args:
+        chain: what lies below first; the last one gives name and version.
+        read_base: reads the procedure JSON that a `base` names.
+
+    Raises:
+        ProfileError: the chain contradicts itself, or says what cannot be done; with every finding.
+    """
+    return _Compilation(chain, read_base).compile()
+
+
+class _Compilation:
+    def __init__(self, chain: Sequence[Description], read_base: Callable[[str], JSONProcedure]) -> None:
+        self._chain = chain
+        self._top = chain[-1]
+        self._problems: list[str] = []
+        self._rows: list[Ranked] = []
+        for number, description in enumerate(chain):
+            self._rows += ranked(description.rows, number, description.ties)
+        self._base = self._read_base()
+        self._options = self._read_options()
+        self._json = self._read_json(read_base)
+
+    def compile(self) -> Compiled:
+        self._problems += checks.tie_problems(self._rows)
+        self._problems += checks.protected_problems(self._rows)
+        self._problems += checks.type_problems(self._rows)
+        classes = frozenset().union(*(description.sop_classes for description in self._chain))
+        unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT
+        if self._base == Base.NONE and unlisted is UnlistedClass.REJECT and not classes:
+            self._problems.append(
+                f"{self._top.place}: no SOP class has a table, so every object would be rejected; extend a"
+                ' profile, write [sop_class.NAME] tables, or [unlisted] sop_class = "catch-all"'
+            )
+        if self._problems:
+            raise ProfileError(*self._problems)
+        return Compiled(self._procedure(classes, unlisted), tuple(checks.notes(self._chain, self._rows)))
+
+    # --- what the chain says ----------------------------------------------------------------------
+
+    def _last(self, said: Callable[[Description], Value | None]) -> Value | None:
+        """Return what the topmost profile says that says anything."""
+        return next((value for one in reversed(self._chain) if (value := said(one)) is not None), None)
+
+    def _read_base(self) -> str:
+        given = {one.base: one for one in self._chain if one.base is not None}
+        if len(given) > 1:
+            named = " and ".join(f"{base!r} ({one.places['base']})" for base, one in given.items())
+            self._problems.append(
+                f"{self._top.place}: the bases contradict each other: {named}; one can lie below"
+            )
+        return next(iter(given), Base.NONE)
+
+    def _read_options(self) -> frozenset[Option]:
+        words: dict[str, None] = {}
+        for one in self._chain:
+            for word in one.without_options:
+                if word not in words:
+                    place = one.places["without_options"]
+                    self._problems.append(f"{place}: option {word} is not applied by a profile below")
+                words.pop(word, None)
+            words.update(dict.fromkeys(one.options))
+        place = self._top.places.get("options", self._top.place)
+        if words and self._base != Base.STANDARD:
+            self._problems.append(f'{place}: options are those of PS3.15 and need base = "{Base.STANDARD}"')
+        try:
+            return parse_options(words)
+        except ProfileError as error:
+            self._problems += (f"{place}: {problem}" for problem in error.problems)
+            return frozenset()
+
+    def _read_json(self, read_base: Callable[[str], JSONProcedure]) -> JSONProcedure | None:
+        if self._base in (Base.STANDARD, Base.NONE):
+            return None
+        try:
+            return read_base(self._base)
+        except ProfileError as error:
+            self._problems += error.problems
+            return None
+
+    # --- the procedure ----------------------------------------------------------------------------
+
+    def _procedure(self, classes: frozenset[str], unlisted: UnlistedClass) -> Procedure:
+        identity_removed = self._last(lambda said: said.identity_removed) is not False
+        version = self._top.version or (self._json.version if self._json else "1")
+        dummies = Dummies.GRAND_CHALLENGE if self._json else Dummies.STANDARD
+        gates = self._gates()
+        standard = self._base == Base.STANDARD
+        return Procedure(
+            name=self._top.name,
+            version=version,
+            tables=Tables(self._ground(), self._rows, classes, every=unlisted is UnlistedClass.CATCH_ALL),
+            unlisted_sop_class=self._unlisted_sop_class(unlisted),
+            codes=method_code_values(self._options) if standard and identity_removed else (),
+            method=self._last(lambda said: said.method) or f"deid_node: {self._top.name} {version}"[:64],
+            dates=self._dates() if identity_removed else None,
+            identity_removed=identity_removed,
+            dummies=self._last(lambda said: said.dummies) or dummies,
+            rejects=gates["reject"],
+            excludes=gates["exclude"],
+            excludes_result=gates["result"],
+            set_values=MappingProxyType(
+                {tag: call for one in self._chain for tag, call in one.set_values.items()}
+            ),
+            forced_uids=MappingProxyType(
+                {tag: uid for one in self._chain for tag, uid in one.forced_uids.items()}
+            ),
+            same_value=tuple(dict.fromkeys(tag for one in self._chain for tag in one.same_value)),
+            shift_days=self._last(lambda said: said.longest_shift_days) or _DAYS,
+            digest=self._digest(),
+        )
+
+    def _gates(self) -> dict[str, tuple[Gate, ...]]:
+        rejects: list[GateRow] = []
+        excludes: list[GateRow] = []
+        inherited = True
+        for one in self._chain:
+            if not one.inherit_gates:
+                rejects, excludes, inherited = [], [], False
+            rejects += one.rejects
+            excludes += one.excludes
+        below = (BURNED_IN,) if self._json and inherited else ()
+        return {
+            "reject": (*below, *(_gate(row) for row in rejects)),
+            "exclude": tuple(_gate(row) for row in excludes if row.stage is Stage.ORIGINAL),
+            "result": tuple(_gate(row) for row in excludes if row.stage is Stage.RESULT),
+        }
+
+    def _unlisted_sop_class(self, unlisted: UnlistedClass) -> Rule | Table:
+        place = next(
+            (str(one.places["unlisted"]) for one in reversed(self._chain) if "unlisted" in one.places), ""
+        )
+        if unlisted is UnlistedClass.KEEP:
+            return Rule(Action.K, "SOP classes without a table are kept as they are", place)
+        if unlisted is UnlistedClass.CATCH_ALL:
+            general = [entry for entry in self._rows if not entry.row.sop_class]
+            return Overlay(general, NO_TYPES, self._ground().for_unknown()).table()
+        if self._json and self._last(lambda said: said.unlisted.sop_class) is None:
+            return self._json.unlisted_sop_class
+        return _NO_TABLE
+
+    def _ground(self) -> Ground:
+        attribute = self._last(lambda said: said.unlisted.attribute)
+        private = self._last(lambda said: said.unlisted.private)
+        return Ground(self._base == Base.STANDARD, self._options, self._json, attribute, private)
+
+    def _dates(self) -> DateChange | None:
+        """What (0028,0303) says: the least that is done to any date, by the base or by a row."""
+        said = self._last(lambda one: one.date_change)
+        if said is not None or self._base != Base.STANDARD:
+            return said
+        change = date_change(self._options)
+        for entry in self._rows:
+            if any(dictionary.vr_of(tag) in _DATE_VRS for tag in matched(entry.row.selector.last)):
+                change = max(change, _row_change(entry), key=_LEAST_CHANGED.index)
+        return change
+
+    def _digest(self) -> str:
+        parts = [confidentiality.EDITION, *(one.text for one in self._chain)]
+        if self._json:
+            parts.append(self._json.text)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _gate(row: GateRow) -> Gate:
+    return Gate(row.when, row.because)
+
+
+def _row_change(entry: Ranked) -> DateChange:
+    action, call = entry.row.action, entry.row.call
+    if action is Action.K:
+        return DateChange.UNMODIFIED
+    return DateChange.MODIFIED if action is Action.C or call is not None else DateChange.REMOVED

@@ -1,0 +1,382 @@
+"""Read the TOML text of one profile into a `Description`; everything wrong is reported at once.
+
+What needs the profiles below (options that contradict each other, ties, Types of the IOD) is checked
+by `compile`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from deid_node.errors import ProfileError
+from deid_node.profile import names, protected
+from deid_node.profile.conditions import Condition
+from deid_node.profile.functions import describe
+from deid_node.profile.language import (
+    DATE_KEYS,
+    FORCED_UID_KEYS,
+    GATE_KEYS,
+    KEYS,
+    STAMP_KEYS,
+    UNLISTED_KEYS,
+    Base,
+    Description,
+    GateRow,
+    Row,
+    Stage,
+    Ties,
+    Unlisted,
+    UnlistedClass,
+)
+from deid_node.profile.options import Option
+from deid_node.profile.places import Path, Problems, lines_of
+from deid_node.profile.procedure import Action, Call, DateChange, Dummies
+from deid_node.profile.rows import read_row
+from deid_node.profile.selector import Selector
+from deid_node.standard import dictionary
+from deid_node.standard.values import is_uid
+
+GRAND_CHALLENGE_ROOT: Final = "1.2.826.0.1.3680043.10.1666."
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_VERSION: Final = re.compile(r"[A-Za-z0-9._+-]{1,16}")
+_LONGEST_SHIFT: Final = 36500
+_MAX_METHOD: Final = 64
+_UNLISTED_ACTIONS: Final = (Action.X, Action.K, Action.R, Action.Z, Action.D, Action.C)
+_UNLISTED_PRIVATE: Final = (Action.X, Action.K, Action.R)
+
+Word = TypeVar("Word", bound=StrEnum)
+Table = Mapping[str, Any]
+
+
+def read_profile(text: str, file: str) -> Description:
+    """Read one profile.
+
+    Args:
+        text: the TOML text.
+        file: how problems call the file; no path.
+
+    Raises:
+        ProfileError: with everything that is wrong, each with its line.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{file}: not TOML: {error}") from None
+    problems = Problems(file, lines_of(text))
+    description = _Reading(table, problems).read(text)
+    problems.raise_if_any()
+    return description
+
+
+class _Reading:
+    """One profile while it is read; every method reads one key."""
+
+    def __init__(self, table: Table, problems: Problems) -> None:
+        self._table = table
+        self._problems = problems
+
+    def read(self, text: str) -> Description:
+        self._check_keys((), self._table, KEYS)
+        stamps = self._section("stamps", STAMP_KEYS)
+        dates = self._section("dates", DATE_KEYS)
+        identity = self._word("identity", ("removed", "kept"))
+        return Description(
+            name=self._name(),
+            place=self._problems.place("name"),
+            version=self._version(),
+            description=self._text("description") or "",
+            extends=self._texts("extends"),
+            base=self._base(),
+            options=self._options("options"),
+            without_options=self._options("without_options"),
+            unlisted=self._unlisted(),
+            rejects=self._gates("reject"),
+            excludes=self._gates("exclude"),
+            inherit_gates=self._flag("inherit_gates", True),
+            rows=(*self._rows(("attributes",), ""), *self._class_rows()),
+            sop_classes=frozenset(uid for _, uid in self._sop_classes()),
+            set_values=self._set_values(),
+            forced_uids=self._forced_uids(),
+            same_value=self._same_value(),
+            longest_shift_days=self._days(dates),
+            dummies=self._choice(("dummies",), self._table.get("dummies"), Dummies),
+            method=self._method(stamps),
+            date_change=self._date_change(stamps),
+            identity_removed=None if identity is None else identity == "removed",
+            ties=self._choice(("ties",), self._table.get("ties"), Ties) or Ties.ERROR,
+            text=text,
+            places=MappingProxyType({key: self._problems.place(key) for key in self._table}),
+        )
+
+    # --- what several keys need -------------------------------------------------------------------
+
+    def _wrong(self, path: Path, *texts: str) -> None:
+        self._problems.add(path, *texts)
+
+    def _check_keys(self, path: Path, table: Table, known: Iterable[str]) -> None:
+        known = tuple(known)
+        for key in table:
+            if key not in known:
+                near = names.did_you_mean(key, known) or f"; known are {', '.join(known)}"
+                self._wrong((*path, key), f"unknown key {key!r}{near}")
+
+    def _section(self, key: str, known: Iterable[str]) -> Table:
+        value = self._table.get(key, {})
+        if not isinstance(value, dict):
+            self._wrong((key,), f"{key} is a table: [{key}]")
+            return {}
+        self._check_keys((key,), value, known)
+        return value
+
+    def _text(self, key: str) -> str | None:
+        value = self._table.get(key)
+        if value is not None and not isinstance(value, str):
+            self._wrong((key,), f"{key} is a text in quotes")
+            return None
+        return value
+
+    def _flag(self, key: str, default: bool) -> bool:
+        value = self._table.get(key, default)
+        if not isinstance(value, bool):
+            self._wrong((key,), f"{key} is true or false")
+            return default
+        return value
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._wrong((key,), f"{key} is a list of texts")
+            return ()
+        return tuple(value)
+
+    def _word(self, key: str, known: tuple[str, ...]) -> str | None:
+        value = self._text(key)
+        if value is not None and value not in known:
+            self._wrong((key,), _not_one_of(f"{key} {value!r}", value, known))
+            return None
+        return value
+
+    def _choice(self, path: Path, value: object, words: type[Word]) -> Word | None:
+        if value is None:
+            return None
+        known = [str(word) for word in words]
+        if value not in known:
+            self._wrong(path, _not_one_of(f"{path[-1]} {value!r}", value, known))
+            return None
+        return words(str(value))
+
+    # --- the keys ---------------------------------------------------------------------------------
+
+    def _name(self) -> str:
+        name = self._text("name")
+        if name is None:
+            if "name" not in self._table:
+                self._wrong((), 'the profile has no name; write name = "..." on the first line')
+            return ""
+        if not _NAME.fullmatch(name):
+            self._wrong(("name",), "a name has 1 to 32 letters, digits, '.', '_' and '-'")
+        return name
+
+    def _version(self) -> str:
+        version = self._text("version") or ""
+        if "version" in self._table and not _VERSION.fullmatch(version):
+            self._wrong(("version",), "a version has 1 to 16 letters, digits, '.', '_', '+' and '-'")
+        return version
+
+    def _base(self) -> str | None:
+        base = self._text("base")
+        if base is not None and base not in list(Base) and not base.endswith(".json"):
+            known = (*map(str, Base), "a path that ends in .json")
+            self._wrong(("base",), _not_one_of(f"base {base!r}", base, known))
+            return None
+        return base
+
+    def _options(self, key: str) -> tuple[str, ...]:
+        known = [option.text for option in Option]
+        for text in self._texts(key):
+            if text not in known:
+                near = names.did_you_mean(text, known) or f"; known are {', '.join(known)}"
+                self._wrong((key,), f"there is no option {text!r}{near}")
+        return tuple(text for text in self._texts(key) if text in known)
+
+    def _unlisted(self) -> Unlisted:
+        table = self._section("unlisted", UNLISTED_KEYS)
+        return Unlisted(
+            self._choice(("unlisted", "sop_class"), table.get("sop_class"), UnlistedClass),
+            self._unlisted_action("attribute", table, _UNLISTED_ACTIONS),
+            self._unlisted_action("private", table, _UNLISTED_PRIVATE),
+        )
+
+    def _unlisted_action(self, key: str, table: Table, known: tuple[Action, ...]) -> Action | None:
+        value = table.get(key)
+        if value is None or value in list(known):
+            return None if value is None else Action(str(value))
+        self._wrong(("unlisted", key), _not_one_of(f"{key} {value!r}", value, known))
+        return None
+
+    def _gates(self, key: str) -> tuple[GateRow, ...]:
+        value = self._table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self._wrong((key,), f"{key} is a list of tables: [[{key}]]")
+            return ()
+        gates = (self._gate(key, number, table) for number, table in enumerate(value))
+        return tuple(gate for gate in gates if gate is not None)
+
+    def _gate(self, key: str, number: int, table: Table) -> GateRow | None:
+        path: Path = (key, number)
+        self._check_keys(path, table, GATE_KEYS if key == "exclude" else GATE_KEYS[:2])
+        when, because = table.get("when"), table.get("because", "")
+        if not isinstance(when, str) or not isinstance(because, str):
+            self._wrong(path, f'[[{key}]] needs when = "...", and because is a text')
+            return None
+        stage = self._choice((*path, "stage"), table.get("stage"), Stage) if key == "exclude" else None
+        try:
+            condition = Condition.parse(when)
+        except ProfileError as error:
+            self._wrong((*path, "when"), *error.problems)
+            return None
+        place = self._problems.place(*path)
+        return GateRow(condition, because or f"condition {when}", stage or Stage.ORIGINAL, place)
+
+    def _rows(self, path: Path, sop_class: str) -> list[Row]:
+        table: object = self._table
+        for key in path:
+            table = table.get(str(key), {}) if isinstance(table, dict) else {}
+        if not isinstance(table, dict):
+            self._wrong(path, f"[{'.'.join(map(str, path))}] is a table of rows")
+            return []
+        rows: list[Row] = []
+        for text, value in table.items():
+            where = (*path, text)
+            try:
+                rows.append(read_row(text, value, self._problems.place(*where), sop_class))
+            except ProfileError as error:
+                self._wrong(where, *error.problems)
+        return rows
+
+    def _sop_classes(self) -> list[tuple[str, str]]:
+        table = self._table.get("sop_class", {})
+        if not isinstance(table, dict):
+            return []
+        known = ((name, names.sop_class_uid(name)) for name in table)
+        return [(name, uid) for name, uid in known if uid is not None]
+
+    def _class_rows(self) -> list[Row]:
+        table = self._table.get("sop_class", {})
+        if not isinstance(table, dict):
+            self._wrong(("sop_class",), "sop_class is a table of tables: [sop_class.CTImageStorage]")
+            return []
+        seen: dict[str, str] = {}
+        for name in table:
+            uid = names.sop_class_uid(name)
+            if uid is None:
+                self._wrong(("sop_class", name), f"{name!r} is no SOP class{names.nearest_sop_class(name)}")
+            elif uid in seen:
+                self._wrong(("sop_class", name), f"{name} and {seen[uid]} are the same SOP class")
+            else:
+                seen[uid] = name
+        return [row for uid, name in seen.items() for row in self._rows(("sop_class", name), uid)]
+
+    def _set_values(self) -> Mapping[int, Call]:
+        values: dict[int, Call] = {}
+        table = self._table.get("set", {})
+        for text, value in self._named(("set",), table):
+            tag = self._tag(("set", text), text)
+            if tag is None:
+                continue
+            try:
+                action, call = describe("set", {"value": _written(value)})
+            except ProfileError as error:
+                self._wrong(("set", text), *error.problems)
+                continue
+            problem = protected.problem(tag, action, call)
+            if problem:
+                self._wrong(("set", text), problem)
+            elif call is not None:
+                values[tag] = call
+        return MappingProxyType(values)
+
+    def _named(self, path: Path, table: object) -> Iterable[tuple[str, Any]]:
+        if not isinstance(table, dict):
+            self._wrong(path, f"{path[-1]} is a table: [{path[-1]}]")
+            return ()
+        return table.items()
+
+    def _tag(self, path: Path, text: str) -> int | None:
+        """Read a selector that names one public attribute at the top of the object."""
+        try:
+            selector = Selector.parse(text)
+        except ProfileError as error:
+            self._wrong(path, *error.problems)
+            return None
+        if selector.path or selector.last.tag is None:
+            self._wrong(path, f"{text!r} is not one attribute; write a keyword or (gggg,eeee)")
+            return None
+        return selector.last.tag
+
+    def _forced_uids(self) -> Mapping[int, str]:
+        uids: dict[int, str] = {}
+        for text, value in self._named(("forced_uids",), self._table.get("forced_uids", {})):
+            path = ("forced_uids", text)
+            tag = self._tag(path, text)
+            if tag is None:
+                continue
+            uid = self._forced_uid(path, value)
+            if dictionary.vr_of(tag) != "UI" or tag in protected.PROTECTED:
+                self._wrong(path, f"{names.written(tag)} is no UID that may be forced")
+            elif not is_uid(uid):
+                self._wrong(path, "not a UID: digits and dots, no component with a leading zero, at most 64")
+            else:
+                uids[tag] = uid
+        return MappingProxyType(uids)
+
+    def _forced_uid(self, path: Path, value: object) -> str:
+        if not isinstance(value, dict):
+            return str(value)
+        self._check_keys(path, value, FORCED_UID_KEYS)
+        root = str(value.get("root", GRAND_CHALLENGE_ROOT))
+        return f"{root.removesuffix('.')}.{value.get('suffix', '')}"
+
+    def _same_value(self) -> tuple[int, ...]:
+        tags = (self._tag(("same_value",), text) for text in self._texts("same_value"))
+        return tuple(tag for tag in tags if tag is not None)
+
+    def _days(self, dates: Table) -> int | None:
+        days = dates.get("longest_shift_days")
+        if days is None:
+            return None
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _LONGEST_SHIFT:
+            path = ("dates", "longest_shift_days")
+            self._wrong(path, f"longest_shift_days is a whole number from 1 to {_LONGEST_SHIFT}")
+            return None
+        return days
+
+    def _method(self, stamps: Table) -> str | None:
+        method = stamps.get("method")
+        if method is None:
+            return None
+        if not isinstance(method, str) or not 0 < len(method) <= _MAX_METHOD or "\\" in method:
+            self._wrong(("stamps", "method"), f"method is a text of 1 to {_MAX_METHOD} characters")
+            return None
+        return method
+
+    def _date_change(self, stamps: Table) -> DateChange | None:
+        value = stamps.get("dates")
+        upper = value.upper() if isinstance(value, str) else value
+        return self._choice(("stamps", "dates"), upper, DateChange)
+
+
+def _written(value: object) -> object:
+    """Accept numbers where a value is written: they print as themselves."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _not_one_of(what: str, value: object, known: Iterable[str]) -> str:
+    known = tuple(map(str, known))
+    near = names.did_you_mean(str(value), known)
+    return f"{what} is not one of {', '.join(known)}{near}"

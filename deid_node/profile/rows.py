@@ -1,0 +1,109 @@
+"""Read one row of a profile: a selector and what is done.
+
+A row is an action code, or a table with `action` or `do`, parameters, and `because`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from deid_node.errors import ProfileError
+from deid_node.profile import names, protected
+from deid_node.profile.functions import FUNCTIONS, cannot_take, describe
+from deid_node.profile.language import ROW_KEYS, Row
+from deid_node.profile.places import Place
+from deid_node.profile.procedure import Action, Call
+from deid_node.profile.selector import Kind, Selector
+
+_MEANINGS: Final = "D dummy, Z empty, X remove, K keep, C clean, U new UID, R reject"
+
+
+def read_row(text: str, value: object, place: Place, sop_class: str = "") -> Row:
+    """Read one row.
+
+    Raises:
+        ProfileError: with everything that is wrong with the row.
+    """
+    problems: list[str] = []
+    selector = because = None
+    action, call = Action.X, None
+    try:
+        selector = Selector.parse(text)
+    except ProfileError as error:
+        problems += error.problems
+    try:
+        action, call, because = _read_value(value)
+    except ProfileError as error:
+        problems += (f"row {text!r}: {problem}" for problem in error.problems)
+    if problems or selector is None:
+        raise ProfileError(*problems)
+    row = Row(selector, action, place, call, because or "", sop_class)
+    _check(row)
+    return row
+
+
+def _read_value(value: object) -> tuple[Action, Call | None, str]:
+    if isinstance(value, str):
+        return _action(value), None, ""
+    if not isinstance(value, dict):
+        raise ProfileError(
+            'a row is an action code such as "X", or a table { action = "X", because = "..." }'
+        )
+    because = value.get("because", "")
+    if not isinstance(because, str):
+        raise ProfileError("because is a text")
+    if "do" in value:
+        if "action" in value:
+            raise ProfileError("either action or do, not both")
+        params = {key: given for key, given in value.items() if key not in ("do", "because")}
+        action, call = describe(str(value["do"]), params)
+        return action, call, because
+    return (*_read_action(value), because)
+
+
+def _read_action(value: Mapping[str, object]) -> tuple[Action, Call | None]:
+    unknown = [key for key in value if key not in ROW_KEYS]
+    if unknown:
+        near = (names.did_you_mean(key, ROW_KEYS) or "; parameters belong to do" for key in unknown)
+        raise ProfileError(*(f"unknown key {key!r}{hint}" for key, hint in zip(unknown, near, strict=True)))
+    if "action" not in value and "value" not in value:
+        raise ProfileError("needs action, do or value")
+    action = _action(value.get("action", "D"))
+    if "value" not in value:
+        return action, None
+    if action is not Action.D:
+        raise ProfileError(f"a value is written by action D, not {action}")
+    return describe("set", {"value": value["value"]})
+
+
+def _action(word: object) -> Action:
+    if isinstance(word, str) and word in list(Action):
+        return Action(word)
+    if isinstance(word, str) and "/" in word:
+        raise ProfileError(f"{word!r} is a compound code; a row has one action: {_MEANINGS}")
+    near = names.did_you_mean(str(word), (*FUNCTIONS,)) if isinstance(word, str) and len(word) > 1 else ""
+    if near:
+        near = near.replace("mean ", 'mean do = "').replace("?", '"?')
+    if isinstance(word, str) and word.upper() in list(Action):
+        near = f"; did you mean {word.upper()}?"
+    raise ProfileError(f"{word!r} is no action{near or '; the actions are ' + _MEANINGS}")
+
+
+def _check(row: Row) -> None:
+    """Refuse what a selector can never take.
+
+    Raises:
+        ProfileError: with the reason.
+    """
+    last = row.selector.last
+    problem = ""
+    if last.tag is not None:
+        problem = protected.problem(last.tag, row.action, row.call)
+    elif last.kind is Kind.VR:
+        if row.call is not None:
+            problem = cannot_take(row.call, last.vr)
+        elif row.action is Action.U and last.vr not in ("UI", "SQ"):
+            problem = f"U makes UIDs, not values of VR {last.vr}"
+    if problem:
+        raise ProfileError(f"row {row.selector.text!r}: {problem}")
