@@ -88,7 +88,7 @@ def deidentify(
     if not isinstance(profile, Procedure):
         from deid_node.profile import library
 
-        profile = library.load(str(profile))
+        profile = library.load(str(profile), Path.cwd())
     deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()))
     return deidentify_file(deidentifier, Path(source), lambda _: Path(target), Path(target).parent)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deid_node.errors import ConfigurationError
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
@@ -20,7 +22,7 @@ def compile_procedures(settings: Settings) -> dict[str, Procedure]:
         if route.profile in compiled:
             continue
         try:
-            compiled[route.profile] = library.load(route.profile)
+            compiled[route.profile] = library.load(route.profile, Path.cwd())
         except ConfigurationError as error:
             problems += [f"routes.{name}.profile: {problem}" for problem in error.problems]
     if problems:
