@@ -6,11 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from deid_node.errors import DeliveryError
 from deid_node.spool.entry import Entry
 from deid_node.spool.outcomes import Outcome
 
 Context = tuple[str, str]
 """SOP class UID and transfer syntax UID."""
+
+
+class UnusableError(DeliveryError):
+    """A destination as a whole cannot be used now; no entry is to blame.
+
+    `lasting`: it is set up in a way that a person has to change, so that asking often is of no use.
+    """
+
+    def __init__(self, why: str, *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +45,14 @@ class Sender(Protocol):
     ) -> Iterator[tuple[Entry, Outcome]]:
         """Deliver what comes, and yield each entry that was taken with its outcome, once it is certain.
 
-        Parcels come no faster than they may be sent, and end early when the lane stops. An entry
-        that was taken without an outcome was not attempted.
+        Parcels come no faster than they may be sent, and end early when the lane stops.
 
         Args:
             contexts: the presentation contexts of all that is about to come.
             parcels: taken one by one.
 
         Raises:
-            DeliveryError: the destination as a whole cannot be used now.
+            UnusableError: the destination as a whole cannot be used now.
         """
         ...
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deid_node.delivery.destination import Context, Parcel
+from deid_node.delivery.destination import Context, Parcel, UnusableError
 from deid_node.delivery.names import alternatives
 from deid_node.delivery.template import PathTemplate
-from deid_node.errors import ConfigurationError, DeliveryError
+from deid_node.errors import ConfigurationError
 from deid_node.spool.entry import Entry
 from deid_node.spool.failpoint import reach
 from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome
@@ -105,18 +105,18 @@ class FolderSender:
 
     def deliver(
         self,
-        contexts: frozenset[Context],  # noqa: ARG002  # a folder takes everything
+        contexts: frozenset[Context],  # a folder takes everything
         parcels: Iterator[Parcel],
     ) -> Iterator[tuple[Entry, Outcome]]:
         """Place files; outcomes come in groups, after one sync of the folders of a group.
 
         Raises:
-            DeliveryError: the folder cannot be opened.
+            UnusableError: the folder cannot be opened.
         """
         try:
             root_fd = os.open(self._to.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise DeliveryError(f"the folder cannot be opened ({error.strerror})") from error
+            raise UnusableError(f"the folder cannot be opened ({error.strerror})") from error
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, root_fd)
             while True:

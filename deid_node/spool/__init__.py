@@ -1,5 +1,6 @@
 """The durable spool: bytes, ledger, and what happens between a crash and the next object."""
 
+from deid_node.spool.desk import Desk, QueueEntry, RefusalCounts, Selection, SpoolStatus, StudyCounts
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import NEEDED_ATTRIBUTES, Commit, CommitKind, Entry, Origin, Refusal
 from deid_node.spool.outcomes import (
@@ -11,10 +12,10 @@ from deid_node.spool.outcomes import (
     Outcome,
     Refused,
     Released,
-    Rerouted,
 )
 from deid_node.spool.reading import open_checked
 from deid_node.spool.spool import Spool
+from deid_node.spool.upkeep import backup, check
 
 __all__ = [
     "NEEDED_ATTRIBUTES",
@@ -23,16 +24,23 @@ __all__ = [
     "Deferred",
     "Delivered",
     "DeliveryState",
+    "Desk",
     "Draft",
     "Entry",
     "Held",
     "ItemState",
     "Origin",
     "Outcome",
+    "QueueEntry",
     "Refusal",
+    "RefusalCounts",
     "Refused",
     "Released",
-    "Rerouted",
+    "Selection",
     "Spool",
+    "SpoolStatus",
+    "StudyCounts",
+    "backup",
+    "check",
     "open_checked",
 ]

@@ -24,7 +24,6 @@ from deid_node.spool.outcomes import (
     Outcome,
     Refused,
     Released,
-    Rerouted,
 )
 
 _SETTLED: Final = ", ".join(f"'{state}'" for state in sorted(SETTLED))
@@ -221,8 +220,6 @@ def settle(conn: sqlite3.Connection, entry: Entry, outcome: Outcome, now: float,
     ).rowcount
     if not changed:
         return None  # a lease that was void: whoever holds the entry now settles it
-    if isinstance(outcome, Rerouted):
-        conn.execute(_INSERT_DELIVERY, (entry.item, outcome.destination, now))
     if state == DeliveryState.HELD and why in {HeldFor.MISSING, HeldFor.DAMAGED}:
         _lose(conn, entry.item, HeldFor(why), now)
     elif state in SETTLED:
@@ -243,8 +240,6 @@ def _as_row(outcome: Outcome, now: float) -> tuple[DeliveryState, str, int | Non
             return DeliveryState.HELD, why, status, 0.0, 0, 0
         case Released(why):
             return DeliveryState.PENDING, why, None, 0.0, 1, 0
-        case Rerouted(_, why):
-            return DeliveryState.REROUTED, why, None, 0.0, 1, 0
 
 
 def finish(conn: sqlite3.Connection, item: int, now: float, keeps: bool) -> str | None:
@@ -301,6 +296,27 @@ def hold_older(conn: sqlite3.Connection, destination: str, received_before: floa
         " AND (SELECT received_at FROM item WHERE item.id = delivery.item) < ?",
         (HeldFor.TOO_OLD.value, now, destination, received_before),
     ).rowcount
+
+
+def reroute(conn: sqlite3.Connection, destination: str, to: str, why: str, limit: int, now: float) -> int:
+    """Hand the oldest waiting entries of a destination to another one; returns how many.
+
+    What came from there, or was dropped there by a person, stays: two destinations that stand in for
+    each other must not hand an object round until nobody has it.
+    """
+    rows = conn.execute(
+        "SELECT id, item FROM delivery d WHERE destination = ? AND state IN ('pending', 'deferred')"
+        " AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.item = d.item AND e.destination = ?"
+        " AND e.state IN ('rerouted', 'dropped')) ORDER BY id LIMIT ?",
+        (destination, to, limit),
+    ).fetchall()
+    for entry, item in rows:
+        conn.execute(
+            "UPDATE delivery SET state = 'rerouted', why = ?, not_before = 0, changed_at = ? WHERE id = ?",
+            (f"to {to}: {why}", now, entry),
+        )
+        conn.execute(_INSERT_DELIVERY, (item, to, now))
+    return len(rows)
 
 
 _REFUSAL: Final = """

@@ -96,12 +96,4 @@ class Released:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rerouted:
-    """The entry goes to another destination instead."""
-
-    destination: str
-    why: str = ""
-
-
-Outcome = Delivered | Deferred | Refused | Held | Released | Rerouted
+Outcome = Delivered | Deferred | Refused | Held | Released

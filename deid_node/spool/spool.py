@@ -18,10 +18,11 @@ from typing import Final
 
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger, schema
+from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
 from deid_node.spool.failpoint import reach
-from deid_node.spool.outcomes import Outcome, Rerouted
+from deid_node.spool.outcomes import Outcome
 from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, place, recover
 from deid_node.spool.room import Room
 from deid_node.spool.writer import Work, Writer
@@ -160,8 +161,6 @@ class Spool:
             if name is not None:
                 reach("after-purge-row")
                 self.unlink(place(name))
-            if isinstance(outcome, Rerouted):
-                self.ring(outcome.destination)
 
         self._writer.post(
             Work(lambda conn: ledger.settle(conn, entry, outcome, at, keeps), after=after, patient=True)
@@ -185,6 +184,14 @@ class Spool:
         now = time.time()
         return self._writer.run(Work(lambda conn: ledger.hold_older(conn, destination, now - max_age_s, now)))
 
+    def reroute(self, destination: str, to: str, why: str, limit: int) -> int:
+        """Hand the oldest waiting entries of a destination to another one; returns how many."""
+        now = time.time()
+        count = self._writer.run(Work(lambda conn: ledger.reroute(conn, destination, to, why, limit, now)))
+        if count:
+            self.ring(to)
+        return count
+
     def purge(self) -> int:
         """Remove the files that were kept for long enough after their last delivery."""
         before = time.time() - self._keep_s
@@ -192,6 +199,11 @@ class Spool:
         for name in names:
             self.unlink(place(name))
         return len(names)
+
+    @property
+    def desk(self) -> Desk:
+        """What an operator can ask and order; `deid_node.spool.desk`."""
+        return Desk(self.folder, self.ring)
 
     def bell(self, destination: str) -> threading.Event:
         """Return the event that is set when a destination may have something to do."""

@@ -1,0 +1,272 @@
+"""The ledger for people: what is where, why it waits, try it again, give it up.
+
+Works beside a running node and without one, from any process that may read the spool's folder. Shows
+nothing but de-identified UIDs, states and reasons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from deid_node.errors import SpoolError
+from deid_node.spool import ledger, schema
+from deid_node.spool.outcomes import DeliveryState
+from deid_node.spool.recovery import place
+
+UNSETTLED: Final = frozenset(
+    {
+        DeliveryState.PENDING,
+        DeliveryState.LEASED,
+        DeliveryState.DEFERRED,
+        DeliveryState.HELD,
+        DeliveryState.REFUSED,
+    }
+)
+_RETRIED: Final = frozenset({DeliveryState.DEFERRED, DeliveryState.HELD, DeliveryState.REFUSED})
+_DROPPED: Final = _RETRIED | {DeliveryState.PENDING}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries are meant; what is None or empty does not choose."""
+
+    ids: tuple[int, ...] = ()
+    states: frozenset[DeliveryState] = frozenset()
+    destination: str | None = None
+    study_uid: str | None = None
+
+    def where(self, states: Collection[DeliveryState]) -> tuple[str, list[object]]:
+        """Return the condition on d (delivery) and i (item), and its parameters."""
+        chosen = sorted(self.states & set(states) if self.states else states)
+        terms = [f"d.state IN ({_marks(chosen)})"]
+        values: list[object] = [*chosen]
+        if self.ids:
+            terms.append(f"d.id IN ({_marks(self.ids)})")
+            values += self.ids
+        for column, value in (("d.destination", self.destination), ("i.study_uid", self.study_uid)):
+            if value is not None:
+                terms.append(f"{column} = ?")
+                values.append(value)
+        return " AND ".join(terms), values
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """One object for one destination, as an operator sees it. Times are seconds since 1970."""
+
+    id: int
+    item: int
+    route: str
+    destination: str
+    state: DeliveryState
+    why: str
+    status: int | None
+    attempts: int
+    not_before: float
+    changed_at: float
+    received_at: float
+    revision: int
+    size: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCounts:
+    """One study: `objects` were received; each has one delivery state for each of its destinations."""
+
+    study_uid: str
+    objects: int
+    duplicates: int
+    revisions: int
+    size: int
+    destinations: Mapping[str, Mapping[DeliveryState, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalCounts:
+    """Objects that were not taken: `objects` different ones, sent `times` times."""
+
+    route: str
+    code: str
+    reason: str
+    objects: int
+    times: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStatus:
+    """Everything the ledger knows, in counts of one moment."""
+
+    studies: tuple[StudyCounts, ...]
+    refusals: tuple[RefusalCounts, ...]
+    destinations: Mapping[str, Mapping[DeliveryState, int]]
+    oldest_unsettled_at: Mapping[str, float]
+
+
+_QUEUE: Final = """
+SELECT d.id, d.item, i.route, d.destination, d.state, d.why, d.status, d.attempts, d.not_before,
+  d.changed_at, i.received_at, i.revision, i.size, i.sop_class_uid, i.sop_instance_uid, i.study_uid,
+  i.series_uid
+FROM delivery d JOIN item i ON i.id = d.item WHERE {where} ORDER BY d.id LIMIT ?
+"""
+_BY_STUDY: Final = """
+SELECT study_uid, count(*), sum(duplicates), sum(revision > 0), sum(size) FROM item
+GROUP BY study_uid ORDER BY min(id)
+"""
+_BY_DESTINATION: Final = """
+SELECT i.study_uid, d.destination, d.state, count(*), min(i.received_at)
+FROM delivery d JOIN item i ON i.id = d.item GROUP BY i.study_uid, d.destination, d.state
+"""
+_BY_REFUSAL: Final = """
+SELECT route, code, reason, count(DISTINCT CASE digest WHEN x'' THEN CAST(id AS BLOB) ELSE digest END),
+  sum(count), max(last_at)
+FROM refusal GROUP BY route, code, reason ORDER BY max(last_at) DESC
+"""
+
+
+class Desk:
+    """Answers and orders of an operator about one spool."""
+
+    def __init__(self, folder: Path, ring: Callable[[str], None] = lambda _: None) -> None:
+        """Look after the spool in `folder`; `ring` wakes the lane of a destination."""
+        self._folder = folder
+        self._ring = ring
+
+    def queue(self, selection: Selection = Selection(), *, limit: int = -1) -> list[QueueEntry]:  # frozen
+        """Return the entries that are not settled, the oldest first; with states in the selection, those.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        where, values = selection.where(selection.states or UNSETTLED)
+        with self._reading() as conn:
+            rows = conn.execute(_QUEUE.format(where=where), (*values, limit)).fetchall()
+        return [_queue_entry(row) for row in rows]
+
+    def status(self) -> SpoolStatus:
+        """Count everything; the numbers are of one moment and add up.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            conn.execute("BEGIN")
+            studies = conn.execute(_BY_STUDY).fetchall()
+            deliveries = conn.execute(_BY_DESTINATION).fetchall()
+            refusals = conn.execute(_BY_REFUSAL).fetchall()
+            conn.execute("COMMIT")
+        by_study: dict[str, dict[str, dict[DeliveryState, int]]] = {}
+        totals: dict[str, dict[DeliveryState, int]] = {}
+        oldest: dict[str, float] = {}
+        for study, destination, word, count, first_at in deliveries:
+            state = DeliveryState(word)
+            by_study.setdefault(study, {}).setdefault(destination, {})[state] = count
+            total = totals.setdefault(destination, {})
+            total[state] = total.get(state, 0) + count
+            if state in UNSETTLED:
+                oldest[destination] = min(first_at, oldest.get(destination, first_at))
+        return SpoolStatus(
+            tuple(
+                StudyCounts(study, objects, duplicates, revisions, size, by_study.get(study, {}))
+                for study, objects, duplicates, revisions, size in studies
+            ),
+            tuple(RefusalCounts(*row) for row in refusals),
+            totals,
+            oldest,
+        )
+
+    def retry(self, selection: Selection = Selection()) -> int:  # frozen
+        """Let deferred, held and refused entries be tried at once; returns how many.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        where, values = selection.where(_RETRIED)
+        now = time.time()
+        with self._writing() as conn:
+            rows = _select(conn, where, values)
+            conn.executemany(
+                "UPDATE delivery SET state = 'pending', why = 'retried', aborts = 0, not_before = 0,"
+                " changed_at = ? WHERE id = ?",
+                [(now, entry) for entry, _, _ in rows],
+            )
+        self._ring_for(rows)
+        return len(rows)
+
+    def drop(self, selection: Selection) -> int:
+        """Give entries up: they are delivered no more, and a file that nothing needs is removed.
+
+        An entry whose attempt runs now is left alone. Returns how many were dropped.
+
+        Raises:
+            SpoolError: nothing is selected, or the ledger cannot be written.
+        """
+        if selection == Selection():
+            raise SpoolError("Say which entries to drop: ids, a state, a destination or a study.")
+        where, values = selection.where(_DROPPED)
+        now = time.time()
+        names: list[str] = []
+        with self._writing() as conn:
+            rows = _select(conn, where, values)
+            for entry, item, _ in rows:
+                conn.execute(
+                    "UPDATE delivery SET state = 'dropped', changed_at = ? WHERE id = ?", (now, entry)
+                )
+                name = ledger.finish(conn, item, now, keeps=False)
+                if name is not None:
+                    names.append(name)
+        for name in names:
+            with contextlib.suppress(OSError):  # an orphan is removed at the next start
+                os.unlink(self._folder / place(name))
+        return len(rows)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(schema.connect_to_read(self._folder)) as conn:
+            try:
+                yield conn
+            except sqlite3.Error as error:
+                raise SpoolError(f"The ledger cannot be read: {error}.") from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        schema.connect_to_read(self._folder).close()  # refuses another version, and makes nothing
+        with contextlib.closing(schema.connect(self._folder)) as conn:
+            try:
+                conn.execute("BEGIN IMMEDIATE")
+                yield conn
+                conn.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise SpoolError(f"The ledger cannot be written: {error}.") from error
+
+    def _ring_for(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        for destination in {row[2] for row in rows}:
+            self._ring(destination)
+
+
+def _select(conn: sqlite3.Connection, where: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+    return conn.execute(
+        f"SELECT d.id, d.item, d.destination FROM delivery d JOIN item i ON i.id = d.item WHERE {where}",  # noqa: S608  # built of marks above
+        values,
+    ).fetchall()
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _queue_entry(row: Sequence[Any]) -> QueueEntry:
+    columns = list(row)
+    columns[4] = DeliveryState(row[4])
+    return QueueEntry(*columns)
