@@ -25,6 +25,8 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 from deid_node.node.key_file import default_key
 from deid_node.node.part10 import NotDicom, read_part10
+from deid_node.node.procedures import load_procedure
+from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 
 READ_BYTES: Final = 1 << 20
@@ -86,9 +88,7 @@ def deidentify(
         ConfigurationError: the profile or the key is wrong.
     """
     if not isinstance(profile, Procedure):
-        from deid_node.profile import library
-
-        profile = library.load(str(profile), Path.cwd())
+        profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
     deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()))
     return deidentify_file(deidentifier, Path(source), lambda _: Path(target), Path(target).parent)
 

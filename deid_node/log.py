@@ -27,10 +27,11 @@ from deid_node.errors import DeidNodeError
 _FIELDS: Final = """
     accepted acceptor action address ae_title after_s answered association associations attempt
     attempts by bytes called calling code count deferred delivered destination destinations
-    duration_s entry errno error excluded failed file folder frames held host item items kind level
-    limit_s logger midway mode name number objects of outcome path peer port problem procedure
-    profile proposed quarantined reason refused route routes seconds signal sop_class spool stage
-    state status step timestamp transfer_syntax until version waiting warnings
+    duration_s entry errno error excluded failed file folder frames held host interrupted item items
+    kind level limit_s logger midway missing mode name number objects of orphans outcome path peer
+    port problem procedure profile proposed quarantined reason refused route routes seconds signal
+    sop_class spool stage state status step timestamp transfer_syntax unfinished until version
+    waiting warnings
 """
 FIELDS: Final = frozenset(_FIELDS.split())
 WITHHELD: Final = "(withheld)"

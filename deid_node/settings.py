@@ -94,6 +94,23 @@ def _network(value: object) -> IPv4Network | IPv6Network:
         ) from None
 
 
+def _hours(value: object) -> str:
+    clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    if not isinstance(value, str) or re.fullmatch(f"{clock}-(?:{clock}|24:00)", value.strip()) is None:
+        raise ValueError("hours are written as 20:00-06:00, from and to in local time")
+    return value.strip()
+
+
+def _mode(value: object) -> object:
+    """Read a mode as chmod does: "0640" and "640" are octal."""
+    if isinstance(value, str):
+        try:
+            return int(value.removeprefix("0o"), 8)
+        except ValueError:
+            raise ValueError('a mode is written like "0750"') from None
+    return value
+
+
 def _expanded(value: Path) -> Path:
     return value.expanduser()
 
@@ -117,6 +134,8 @@ Name = Annotated[str, AfterValidator(_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Folder = Annotated[Path, AfterValidator(_expanded)]
+Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0o400, le=0o7777)]
+Hours = Annotated[str, BeforeValidator(_hours)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -156,22 +175,56 @@ class RouteSettings(_Section):
     )
 
 
-class FolderSettings(_Section):
+class _DestinationSettings(_Section):
+    """What every destination can be told about its pace and its patience."""
+
+    first_pause_s: Seconds = Field(
+        default=5.0, description="Longest pause after the first failed attempt; it doubles with each failure."
+    )
+    longest_pause_s: Seconds = Field(default=900.0, description="Longest pause between two attempts.")
+    max_age_s: Annotated[float, Field(gt=0)] = Field(
+        default=14 * 86400.0, description="An object that still fails at this age is held for a person."
+    )
+    objects_per_s: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Most objects a second. Unset: as fast as it goes."
+    )
+    bytes_per_s: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Most bytes a second. Unset: as fast as it goes."
+    )
+    hours: Hours | None = Field(
+        default=None, description="Daily window of local time for sending, like `20:00-06:00`. Unset: always."
+    )
+    fallback: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        default=(), description="Destinations that take over, the first usable one, when this one is out."
+    )
+    fallback_after_s: Seconds = Field(
+        default=300.0, description="Seconds out of use after which a fallback takes over."
+    )
+
+
+class FolderSettings(_DestinationSettings):
     """A folder store: every object becomes a file whose path is made from de-identified attributes."""
 
-    kind: Literal["folder"]
+    kind: Literal["folder"] = Field(description='`"folder"`')
     path: Folder = Field(description="Folder that receives the files; made when absent.")
     template: str = Field(
         default=DEFAULT_TEMPLATE,
         min_length=1,
         description="Path of a file below `path`, from de-identified attributes.",
     )
+    may_link: bool = Field(
+        default=True,
+        description="Hard-link files from the spool when both lie on one file system. `false` for programs "
+        "that edit files in place.",
+    )
+    folder_mode: Mode = Field(default=0o700, description="Mode of new folders, in octal.")
+    file_mode: Mode = Field(default=0o600, description="Mode of files, in octal.")
 
 
-class AESettings(_Section):
+class AESettings(_DestinationSettings):
     """A downstream AE that gets the objects by C-STORE."""
 
-    kind: Literal["ae"]
+    kind: Literal["ae"] = Field(description='`"ae"`')
     host: str = Field(min_length=1, description="Host name or IP address of the AE.")
     port: Port = Field(description="TCP port of the AE.")
     ae_title: Title = Field(description="Called AE title.")
@@ -290,11 +343,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the names are those of pydantic-settings
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take arguments only; `settings_load` adds the other sources, each with its name."""
         return (init_settings,)

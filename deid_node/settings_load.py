@@ -46,7 +46,7 @@ class _FlatSource(PydanticBaseSettingsSource):
         super().__init__(settings_cls)
         self._nested = nested
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return self._nested.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:

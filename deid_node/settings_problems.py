@@ -166,6 +166,12 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
                     merged.setdefault(setting, value)
     problems: list[str] = []
     titles: dict[str, str] = {}
+    for name, entry in tables["destinations"].items():
+        for word in _words(entry.get("fallback")):
+            if word not in tables["destinations"] or word == name:
+                place = ("destinations", name, "fallback")
+                others = [other for other in tables["destinations"] if other != name]
+                problems.append(origins.sentence(place, _no_such("destination", word, others)))
     quarantine = _first(layers, "quarantine", "public_key")
     for route, entry in tables["routes"].items():
         for kind in ("destinations", "peers"):

@@ -26,8 +26,12 @@ def banner(
     ]
     for name, route in settings.effective_routes.items():
         procedure = procedures.get(route.profile)
-        profile = f"{procedure.name} {procedure.version}".strip() if procedure else f"{route.profile} (unusable)"
-        lines.append(f"Route:     {name}: {', '.join(route.called)} -> {profile} -> {', '.join(route.destinations)}")
+        profile = (
+            f"{procedure.name} {procedure.version}".strip() if procedure else f"{route.profile} (unusable)"
+        )
+        lines.append(
+            f"Route:     {name}: {', '.join(route.called)} -> {profile} -> {', '.join(route.destinations)}"
+        )
     for name, destination in settings.effective_destinations.items():
         if isinstance(destination, FolderSettings):
             where = f"folder {destination.path}"

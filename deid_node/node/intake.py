@@ -97,16 +97,20 @@ class NodeIntake:
     """The intake of a running node. Called by acceptors, from many threads."""
 
     def __init__(self, *, peers: Peers, routes: Routes, spool: Spool, sealer: Sealer | None = None) -> None:
-        self._peers = peers
-        self._routes = routes
+        self._gates = peers, routes
         self._spool = spool
         self._sealer = sealer
 
+    def replace_gates(self, peers: Peers, routes: Routes) -> None:
+        """Decide by other peers and routes from now on; objects under way end as they began."""
+        self._gates = peers, routes
+
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Let in listed peers and callers of this machine, to AE titles that a route has."""
-        if not self._peers.names_of(caller.calling, caller.address):
+        peers, routes = self._gates
+        if not peers.names_of(caller.calling, caller.address):
             rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
-        elif self._routes.called(caller.called) is None:
+        elif routes.called(caller.called) is None:
             rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
         else:
             return None
@@ -122,15 +126,16 @@ class NodeIntake:
 
     def supports(self, caller: Caller, abstract_syntax: str) -> bool:
         """Tell whether the route of the caller takes objects of a SOP class."""
-        route = self._routes.called(caller.called)
+        route = self._gates[1].called(caller.called)
         return route is not None and route.takes(abstract_syntax)
 
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""
-        route = self._routes.called(caller.called)
+        peers, routes = self._gates
+        route = routes.called(caller.called)
         if route is None:
             return _Answered(_NO_ROUTE)
-        if not route.is_open_to(self._peers.names_of(caller.calling, caller.address)):
+        if not route.is_open_to(peers.names_of(caller.calling, caller.address)):
             refusal = _refusal_of(route, caller, request, "not-authorized", "the peer may not use this route")
             _record(self._spool, refusal)
             return _Answered(_NOT_AUTHORIZED)

@@ -42,6 +42,17 @@ def project_key(
     return _read_or_make(path, environment), path
 
 
+def check_key(settings: Settings) -> None:
+    """Find out whether the key can be used, without making one.
+
+    Raises:
+        ConfigurationError: as for `project_key`.
+    """
+    made_on_first_use = settings.key is None and settings.key_file is None
+    if not made_on_first_use or (settings.state / KEY_NAME).exists():
+        project_key(settings)
+
+
 def default_key() -> Key:
     """Return the project key of this account, without looking at any configuration."""
     return _read_or_make(default_state() / KEY_NAME, None)

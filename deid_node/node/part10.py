@@ -28,6 +28,7 @@ _PREAMBLE: Final = 132
 _MAX_META_BYTES: Final = 1 << 20
 _TRANSFER_SYNTAX: Final = 0x0010
 _MEDIA_SOP_CLASS: Final = 0x0002
+_MEDIA_SOP_INSTANCE: Final = 0x0003
 _PLAUSIBLE_LENGTH: Final = 1 << 20
 _UNDEFINED: Final = 0xFFFFFFFF
 
@@ -40,10 +41,15 @@ class NotDicom(Malformed):
 
 @dataclass(frozen=True, slots=True)
 class Part10:
-    """The dataset begins at `offset` of the file and is in `transfer_syntax_uid`."""
+    """The dataset begins at `offset` of the file and is in `transfer_syntax_uid`.
+
+    The UIDs of SOP class and instance are those of the file meta information, "" where it has none.
+    """
 
     offset: int
     transfer_syntax_uid: str
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
     oddities: tuple[str, ...] = ()
 
 
@@ -84,7 +90,8 @@ def read_part10(stream: BinaryIO) -> Part10:
     elif {syntax, guessed} == {EXPLICIT_LITTLE, IMPLICIT_LITTLE}:
         syntax = str(guessed)
         oddities.append("not in the transfer syntax that it names")
-    return Part10(offset, syntax, tuple(oddities))
+    sop_class_uid, sop_instance_uid = meta.get(_MEDIA_SOP_CLASS, ""), meta.get(_MEDIA_SOP_INSTANCE, "")
+    return Part10(offset, syntax, sop_class_uid, sop_instance_uid, tuple(oddities))
 
 
 def _read_meta(stream: BinaryIO) -> tuple[dict[int, str], int]:

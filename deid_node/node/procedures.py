@@ -8,6 +8,7 @@ from deid_node.errors import ConfigurationError
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import Settings
+from deid_node.settings_load import is_path
 
 
 def compile_procedures(settings: Settings) -> dict[str, Procedure]:
@@ -28,3 +29,12 @@ def compile_procedures(settings: Settings) -> dict[str, Procedure]:
     if problems:
         raise ConfigurationError(*dict.fromkeys(problems))
     return compiled
+
+
+def load_procedure(profile: str) -> Procedure:
+    """Compile the profile that a setting or an option names: a shipped one, or a file.
+
+    Raises:
+        ProfileError: with every problem of it.
+    """
+    return library.load(Path(profile).expanduser() if is_path(profile) else profile)

@@ -25,7 +25,10 @@ class ServiceManager:
         """Send one state, `READY=1` and the like; what cannot be sent is not worth failing for."""
         if not self._address:
             return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+        ):
             sock.sendto(state.encode(), self._address)
 
     def watch(self, is_well: Callable[[], bool]) -> None:

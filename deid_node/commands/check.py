@@ -1,0 +1,71 @@
+"""`deid-node check`: are the settings and the profiles right? Nothing is started or made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Config, Json
+from deid_node.commands.terminal import complain, leave, print_json, say
+from deid_node.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from deid_node.settings_load import Loaded
+
+
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Check settings, profiles and key without starting the node."""
+    problems: list[str] = []
+    told: dict[str, Any] = {}
+    try:
+        from deid_node.settings_load import load_settings
+
+        loaded = load_settings(config)
+        told = _inspect(loaded, problems)
+    except ConfigurationError as error:
+        problems += error.problems
+    if as_json:
+        print_json({"ok": not problems, "problems": problems, **told})
+    else:
+        for line in told.get("summary", ()):
+            say(line)
+        for problem in problems:
+            complain(problem)
+        if not problems:
+            say("All right.")
+    if problems:
+        leave(ExitCode.CONFIGURATION)
+
+
+def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
+    """Return what the settings mean; put what is wrong with the files they name into `problems`."""
+    from deid_node.node.banner import banner
+    from deid_node.node.destinations import check_destinations
+    from deid_node.node.key_file import check_key
+    from deid_node.node.procedures import compile_procedures
+
+    settings = loaded.settings
+    procedures = {}
+    for examine in (check_key, check_destinations):
+        try:
+            examine(settings)
+        except ConfigurationError as error:
+            problems += error.problems
+    try:
+        procedures = compile_procedures(settings)
+    except ConfigurationError as error:
+        problems += error.problems
+    return {
+        "file": str(loaded.file) if loaded.file else None,
+        "summary": banner(settings, procedures, loaded.file),
+        "routes": {
+            name: {
+                "called": list(route.called),
+                "profile": route.profile,
+                "digest": procedures[route.profile].digest if route.profile in procedures else None,
+                "sop_classes": len(procedures[route.profile].tables) if route.profile in procedures else None,
+                "destinations": list(route.destinations),
+            }
+            for name, route in settings.effective_routes.items()
+        },
+    }

@@ -1,0 +1,122 @@
+"""`deid-node explain FILE`: what is done with every attribute of an object, and which row says so."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Config, Json, KeyFile, Profile
+from deid_node.commands.terminal import leave, print_json, print_table
+from deid_node.errors import Excluded, ObjectRefused, Rejected
+
+if TYPE_CHECKING:
+    from deid_node.engine.explain import Explanation
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A DICOM file.")],
+    profile: Profile = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show values before and after. They identify the patient.")
+    ] = False,
+    key_file: KeyFile = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show for every attribute of a file the action and the row that decided."""
+    if not file.is_file():
+        leave(ExitCode.NO_INPUT, f"{file}: there is no such file.")
+    try:
+        rows = _explanations(file, profile, key_file, config)
+    except ObjectRefused as refusal:
+        word = {Rejected: "rejected", Excluded: "excluded"}.get(type(refusal), "not de-identified")
+        where = f" (at {refusal.path})" if refusal.path else ""
+        if as_json:
+            told = {"outcome": word, "code": refusal.code, "reason": refusal.reason, "path": refusal.path}
+            print_json(told)
+            leave(ExitCode.INCOMPLETE)
+        leave(ExitCode.INCOMPLETE, f"{file}: {word}: {refusal.reason}{where} [{refusal.code}]")
+    if as_json:
+        print_json({"outcome": "deidentified", "attributes": [_as_json(row, values) for row in rows]})
+    elif sys.stdout.isatty():
+        _print_for_people(rows, values)
+    else:
+        heads = ["path", "tag", "vr", "action", "changed", "decided by", "because"]
+        table = [[r.path, r.tag, r.vr, r.action, _changed(r), r.decided_by, r.because] for r in rows]
+        if values:
+            heads += ["before", "after"]
+            table = [
+                [*line, _cell(row.before), _cell(row.after)] for line, row in zip(table, rows, strict=True)
+            ]
+        print_table(heads, table)
+
+
+def _explanations(
+    file: Path, profile: str | None, key_file: Path | None, config: Path | None
+) -> list[Explanation]:
+    from deid_node.commands.project import load_project_key
+    from deid_node.engine.explain import explain as explain_dataset
+    from deid_node.engine.keys import Pseudonyms
+    from deid_node.node.part10 import read_part10
+    from deid_node.node.procedures import load_procedure
+    from deid_node.settings_load import load_settings
+
+    settings = load_settings(config).settings
+    procedure = load_procedure(profile or settings.profile)
+    pseudonyms = Pseudonyms(load_project_key(settings, key_file))
+    with file.open("rb") as stream:
+        part10 = read_part10(stream)
+        stream.seek(part10.offset)
+        dataset = stream.read()
+    rows, _ = explain_dataset(procedure, pseudonyms, dataset, transfer_syntax_uid=part10.transfer_syntax_uid)
+    return rows
+
+
+def _print_for_people(rows: Sequence[Explanation], values: bool) -> None:
+    """Draw the rows: an attribute a line, indented below its sequence."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    heads = ["attribute", "tag", "VR", "", "decided by", "because"]
+    table = Table(*heads, *(["before", "after"] if values else []), box=None, header_style="bold")
+    colors = {"K": "green", "X": "red", "Z": "red", "D": "yellow", "U": "yellow", "C": "yellow", "R": "red"}
+    for row in rows:
+        style = colors.get(row.action, "") if _changed(row) else "green"
+        cells = [row.path, row.tag, row.vr, row.action, row.decided_by, row.because]
+        if values:
+            cells += [_cell(row.before), _cell(row.after)]
+        table.add_row(*(Text(str(cell)) for cell in cells), style=style)
+    Console().print(table)
+
+
+def _changed(row: Explanation) -> str:
+    if row.after is None:
+        return "removed"
+    if row.before is None:
+        return "added"
+    return "changed" if row.changed else ""
+
+
+def _cell(value: str | None) -> str:
+    """Return a value on one line; an absent one as a dash."""
+    return "-" if value is None else " ".join(value.split())
+
+
+def _as_json(row: Explanation, values: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "path": row.path,
+        "tag": row.tag,
+        "keyword": row.keyword,
+        "vr": row.vr,
+        "action": str(row.action),
+        "changed": _changed(row) or "no",
+        "decided_by": row.decided_by,
+        "because": row.because,
+    }
+    return {**told, "before": row.before, "after": row.after} if values else told

@@ -1,0 +1,163 @@
+"""`deid-node echo` and `deid-node send`: try an AE, and send files to it as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Json
+from deid_node.commands.terminal import complain, leave, print_json, say
+from deid_node.errors import AssociationError, ObjectRefused
+
+if TYPE_CHECKING:
+    from deid_node.dimse.peer import Peer
+
+Host = Annotated[str, typer.Argument(metavar="HOST", help="Host name or address of the AE.")]
+Port = Annotated[int, typer.Argument(metavar="PORT", help="TCP port of the AE.", min=1, max=65535)]
+Calling = Annotated[str, typer.Option("--calling", help="Our AE title.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for each answer.", min=0.1)]
+
+_MAX_CONTEXTS = 128
+
+
+def echo(
+    host: Host = "127.0.0.1",
+    port: Port = 11112,
+    called: Annotated[str, typer.Argument(metavar="AE", help="AE title to call.")] = "DEIDNODE",
+    calling: Calling = "DEIDNODE",
+    timeout: Timeout = 10.0,
+) -> None:
+    """Verify an AE with C-ECHO."""
+    from deid_node.dimse.requestor import Requestor
+
+    contexts = [("1.2.840.10008.1.1", "1.2.840.10008.1.2")]
+    try:
+        with Requestor.connect(_peer(host, port, called, calling, timeout), contexts) as assoc:
+            status = assoc.echo()
+    except AssociationError as error:
+        leave(ExitCode.UNAVAILABLE, f"{called} at {host} port {port}: {error}.")
+    if status:
+        leave(ExitCode.INCOMPLETE, f"{called} at {host} port {port} answered {status:04X}H.")
+    say(f"{called} at {host} port {port} answers.")
+
+
+def send(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="DICOM files or folders.")],
+    host: Host,
+    port: Port,
+    called: Annotated[str, typer.Argument(metavar="AE", help="AE title to call.")],
+    calling: Calling = "DEIDNODE",
+    timeout: Timeout = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Send files with C-STORE, as they are: nothing is de-identified on the way."""
+    results: list[tuple[Path, str]] = []
+    batch: list[_File] = []
+    for path in _expanded(files):
+        try:
+            batch.append(_read(path))
+        except (ObjectRefused, OSError) as error:
+            text = error.reason if isinstance(error, ObjectRefused) else error.strerror or "cannot be read"
+            results.append((path, text))
+    try:
+        _send(batch, _peer(host, port, called, calling, timeout), results)
+    except AssociationError as error:
+        sent = {path for path, _ in results}
+        results += [(file.path, f"not sent: {error}") for file in batch if file.path not in sent]
+    bad = [(path, text) for path, text in results if text != "0000"]
+    if as_json:
+        print_json([{"file": str(path), "result": text} for path, text in results])
+    else:
+        for path, text in bad:
+            complain(f"{path}: {text}")
+        say(f"{len(results) - len(bad)} of {len(results)} stored.")
+    if bad:
+        leave(ExitCode.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    offset: int
+    length: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+def _peer(host: str, port: int, called: str, calling: str, timeout: float) -> Peer:
+    from deid_node.dimse.peer import Peer
+    from deid_node.standard.values import AETitle
+
+    return Peer(host, port, AETitle(called), AETitle(calling), timeout)
+
+
+def _expanded(files: list[Path]) -> list[Path]:
+    """Return the files, those of folders in their place."""
+    found: list[Path] = []
+    for path in files:
+        if path.is_dir():
+            found += sorted(below for below in path.rglob("*") if below.is_file())
+        elif path.exists():
+            found.append(path)
+        else:
+            leave(ExitCode.NO_INPUT, f"{path}: there is no such file or folder.")
+    return found
+
+
+def _read(path: Path) -> _File:
+    from pydicom import dcmread
+
+    from deid_node.errors import Malformed
+    from deid_node.node.part10 import read_part10
+
+    with path.open("rb") as stream:
+        part10 = read_part10(stream)
+        length = stream.seek(0, 2) - part10.offset
+        sop_class_uid, sop_instance_uid = part10.sop_class_uid, part10.sop_instance_uid
+        if not (sop_class_uid and sop_instance_uid):
+            stream.seek(0)
+            wanted = ["SOPClassUID", "SOPInstanceUID"]
+            ds = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(wanted))
+            sop_class_uid = str(ds.get("SOPClassUID", ""))
+            sop_instance_uid = str(ds.get("SOPInstanceUID", ""))
+    if not (sop_class_uid and sop_instance_uid):
+        raise Malformed("names no SOP class or no SOP instance")
+    if length % 2:
+        raise Malformed("has a dataset of odd length, which cannot be sent")
+    return _File(path, part10.offset, length, sop_class_uid, sop_instance_uid, part10.transfer_syntax_uid)
+
+
+def _send(batch: list[_File], peer: Peer, results: list[tuple[Path, str]]) -> None:
+    """Send files, as many associations one after another as their presentation contexts need."""
+    from deid_node.dimse.peer import ContextNotAcceptedError
+    from deid_node.dimse.requestor import Requestor
+
+    left = list(batch)
+    while left:
+        contexts: dict[tuple[str, str], None] = {}
+        for file in left:
+            if len(contexts) < _MAX_CONTEXTS:
+                contexts[file.sop_class_uid, file.transfer_syntax_uid] = None
+        now = [file for file in left if (file.sop_class_uid, file.transfer_syntax_uid) in contexts]
+        left = [file for file in left if (file.sop_class_uid, file.transfer_syntax_uid) not in contexts]
+        with Requestor.connect(peer, list(contexts)) as assoc:
+            for file in now:
+                try:
+                    with file.path.open("rb") as stream:
+                        answer = assoc.store_file(
+                            stream,
+                            offset=file.offset,
+                            length=file.length,
+                            sop_class_uid=file.sop_class_uid,
+                            sop_instance_uid=file.sop_instance_uid,
+                            transfer_syntax_uid=file.transfer_syntax_uid,
+                        )
+                except ContextNotAcceptedError as error:
+                    results.append((file.path, str(error)))
+                else:
+                    results.append((file.path, answer.status.code))

@@ -1,0 +1,36 @@
+"""`deid-node serve`: run the node until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Config
+from deid_node.commands.terminal import leave
+
+
+def serve(
+    config: Config = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="TCP port to listen on, 0 for a free one.")
+    ] = None,
+    state: Annotated[str | None, typer.Option("--state", help="Folder of everything the node keeps.")] = None,
+) -> None:
+    """Run the node: receive, de-identify, deliver. SIGTERM stops it, SIGHUP reads the settings again."""
+    from deid_node.log import configure_log
+    from deid_node.node.service import Node, run
+    from deid_node.settings_load import Loaded, load_settings
+
+    arguments: dict[str, Any] = {"port": port, "state": state}
+    given = {name: value for name, value in arguments.items() if value is not None}
+
+    def read() -> Loaded:
+        return load_settings(config, **given)
+
+    loaded = read()
+    configure_log(level=loaded.settings.log.level, form=loaded.settings.log.format)
+    failed = run(Node(loaded), read)
+    if failed is not None:
+        leave(ExitCode.CANNOT_CREATE, f"The node stopped: {failed} A restart finds out what is durable.")

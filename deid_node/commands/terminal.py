@@ -1,0 +1,52 @@
+"""What commands print: results to stdout, problems to stderr. rich is imported when a table is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from deid_node.commands.exit_codes import ExitCode
+
+
+def say(text: str = "") -> None:
+    """Print one line of a result."""
+    typer.echo(text)
+
+
+def complain(text: str) -> None:
+    """Print a problem to stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; paths, enums and dates become text."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def leave(code: ExitCode, problem: str = "") -> NoReturn:
+    """End the command with an exit status, and a sentence on stderr when there is one to say."""
+    if problem:
+        complain(problem)
+    raise typer.Exit(int(code))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: as a table on a terminal, tab-separated into a pipe."""
+    if not sys.stdout.isatty():
+        say("\t".join(columns))
+        for row in rows:
+            say("\t".join(str(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(table)

@@ -1,0 +1,77 @@
+"""The lanes of a running node, and what is told of every outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from deid_node.delivery.breaker import Circuit
+from deid_node.delivery.destination import Destination
+from deid_node.delivery.lane import Lane, LaneStatus
+from deid_node.node.destinations import policy_of
+from deid_node.settings import Settings
+from deid_node.spool.entry import Entry
+from deid_node.spool.outcomes import Deferred, Delivered, Held, Outcome, Refused, Released
+from deid_node.spool.spool import Spool
+
+_LOG: Final = structlog.get_logger(__name__)
+_GRACE_S: Final = 10.0
+
+
+class Lanes:
+    """One lane for each destination."""
+
+    def __init__(self, spool: Spool, settings: Settings, destinations: Mapping[str, Destination]) -> None:
+        self._lanes = {
+            name: Lane(
+                spool,
+                destination,
+                policy_of(settings.effective_destinations[name]),
+                observe=tell,
+                takes_over=self._is_usable,
+            )
+            for name, destination in destinations.items()
+        }
+
+    def start(self) -> None:
+        """Start all lanes."""
+        for lane in self._lanes.values():
+            lane.start()
+
+    def stop(self) -> None:
+        """Stop all lanes together: each finishes what it has under way."""
+        for lane in self._lanes.values():
+            lane.ask_to_stop()
+        for lane in self._lanes.values():
+            if not lane.stop(_GRACE_S):
+                _LOG.warning("node.lane_not_stopped", destination=lane.name)
+
+    def statuses(self) -> list[LaneStatus]:
+        """Return what the lanes are doing."""
+        return [lane.status() for lane in self._lanes.values()]
+
+    def _is_usable(self, name: str) -> bool:
+        lane = self._lanes.get(name)
+        return lane is not None and lane.status().circuit == Circuit.CLOSED
+
+
+def tell(entry: Entry, outcome: Outcome) -> None:
+    """Write one event for an outcome; what is given back unsent is no news."""
+    log = _LOG.bind(entry=entry.id, destination=entry.destination, route=entry.route, attempt=entry.attempt)
+    match outcome:
+        case Delivered(status, warning):
+            log.info("node.delivered", status=f"{status:04X}", warnings=int(warning))
+        case Deferred(why, pause_s, status):
+            log.warning("node.deferred", reason=why, after_s=pause_s, status=_code(status))
+        case Refused(why, status):
+            log.error("node.refused_by_destination", reason=why, status=_code(status))
+        case Held(why, status):
+            log.error("node.held", reason=why, status=_code(status))
+        case Released():
+            pass
+
+
+def _code(status: int | None) -> str | None:
+    return None if status is None else f"{status:04X}"

@@ -1,0 +1,234 @@
+"""The running node: built from the settings, started in order, stopped in order.
+
+Order of start: key, procedures, spool, destinations, lanes, and last the acceptor, so that whatever
+is let in can be kept. Stop goes the other way. What cannot be started ends what was.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from deid_node.dimse.association import Acceptor
+from deid_node.dimse.limits import AssociationLimits
+from deid_node.engine.keys import Pseudonyms
+from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.scan import Limits
+from deid_node.errors import ConfigurationError
+from deid_node.node.banner import banner
+from deid_node.node.destinations import make_destinations, wanted_attributes
+from deid_node.node.intake import NodeIntake
+from deid_node.node.key_file import project_key
+from deid_node.node.lanes import Lanes
+from deid_node.node.peers import Peers
+from deid_node.node.procedures import compile_procedures
+from deid_node.node.routes import Route, Routes
+from deid_node.node.service_manager import ServiceManager
+from deid_node.profile.procedure import Procedure
+from deid_node.settings import AcceptorKind, Settings
+from deid_node.settings_load import Loaded
+from deid_node.spool.entry import NEEDED_ATTRIBUTES
+from deid_node.spool.spool import Spool
+
+_LOG: Final = structlog.get_logger(__name__)
+_LOOK_S: Final = 0.5
+# What a running node cannot change: it listens, keeps and delivers by these.
+_FIXED: Final = (
+    "host",
+    "port",
+    "acceptor",
+    "state",
+    "key_file",
+    "key",
+    "limits",
+    "spool",
+    "quarantine",
+    "destinations",
+)
+
+
+class Node:
+    """A node that can be started once and stopped once."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        """Build nothing yet; `start` does."""
+        self.settings = loaded.settings
+        self.file = loaded.file
+        self.procedures: Mapping[str, Procedure] = {}
+        self._running = ExitStack()
+        self._pseudonyms: Pseudonyms | None = None
+        self._spool: Spool | None = None
+        self._intake: NodeIntake | None = None
+        self._acceptor: Acceptor | None = None
+
+    def start(self) -> None:
+        """Start everything, and return when associations are accepted.
+
+        Raises:
+            ConfigurationError: a setting, profile, key or folder is wrong, or the port is taken.
+            SpoolError: the spool cannot be opened.
+        """
+        settings = self.settings
+        with ExitStack() as started:
+            self.procedures = compile_procedures(settings)
+            key, _ = project_key(settings)
+            self._pseudonyms = Pseudonyms(key)
+            spool = self._spool = Spool.open(settings.spool_folder, durable=settings.spool.durable)
+            started.callback(spool.close)
+            lanes = Lanes(spool, settings, make_destinations(settings))
+            started.callback(lanes.stop)
+            lanes.start()
+            self._intake = NodeIntake(
+                peers=Peers(settings.peers),
+                routes=make_routes(settings, self.procedures, self._pseudonyms),
+                spool=spool,
+            )
+            acceptor = self._acceptor = _make_acceptor(settings, self._intake)
+            acceptor.start()
+            started.callback(acceptor.stop, settings.stop_limit_s)
+            self._running = started.pop_all()
+        _LOG.info(
+            "node.started",
+            ae_title=settings.ae_title,
+            host=self.address[0],
+            port=self.address[1],
+            state=settings.state,
+            routes=[line.removeprefix("Route:     ") for line in self.banner() if line.startswith("Route:")],
+        )
+        if was_mended(spool):
+            found = spool.recovery
+            _LOG.warning(
+                "node.recovered",
+                unfinished=found.unfinished,
+                orphans=found.orphans,
+                missing=found.missing,
+                interrupted=found.interrupted,
+            )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the node listens."""
+        assert self._acceptor is not None
+        return self._acceptor.address
+
+    @property
+    def failed(self) -> str | None:
+        """Why the node has to be started anew; None while all is well."""
+        return self._spool.failed if self._spool is not None else None
+
+    def banner(self) -> list[str]:
+        """Return the lines that say what runs."""
+        return banner(self.settings, self.procedures, self.file, self.address[1])
+
+    def reload(self, read: Callable[[], Loaded]) -> None:
+        """Take over peers, routes and profiles from new settings: all of them or, on any problem, none."""
+        assert self._intake is not None
+        assert self._pseudonyms is not None
+        try:
+            settings = read().settings
+            changed = [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]
+            if changed:
+                raise ConfigurationError(*(f"{name}: needs a restart to change." for name in changed))
+            procedures = compile_procedures(settings)
+            routes = make_routes(settings, procedures, self._pseudonyms)
+        except ConfigurationError as error:
+            _LOG.error("node.reload_refused", problem=list(error.problems))
+            return
+        self._intake.replace_gates(Peers(settings.peers), routes)
+        self.settings, self.procedures = settings, procedures
+        _LOG.info("node.reloaded", routes=[route.name for route in routes])
+
+    def stop(self) -> None:
+        """Take no new association, let running ones finish within the limit, then stop the rest."""
+        self._running.close()
+        _LOG.info("node.stopped")
+
+
+def was_mended(spool: Spool) -> bool:
+    """Tell whether a crash left something that was mended when the spool was opened."""
+    found = spool.recovery
+    return bool(found.unfinished or found.orphans or found.missing or found.interrupted)
+
+
+def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudonyms: Pseudonyms) -> Routes:
+    """Return the routes with their engines."""
+    limits = settings.limits
+    engine_limits = Limits(
+        header_bytes=limits.header_bytes,
+        depth=limits.depth,
+        elements=limits.elements,
+        items=limits.items,
+        dataset_bytes=limits.object_bytes,
+    )
+    routes = []
+    for name, route in settings.effective_routes.items():
+        procedure = procedures[route.profile]
+        capture = NEEDED_ATTRIBUTES | wanted_attributes(settings, route.destinations)
+        routes.append(
+            Route(
+                name=name,
+                called=route.called,
+                procedure=procedure,
+                deidentifier=Deidentifier(procedure, pseudonyms, limits=engine_limits, capture=capture),
+                destinations=route.destinations,
+                peers=None if route.peers is None else frozenset(route.peers),
+                on_reject=route.on_reject,
+            )
+        )
+    return Routes(routes)
+
+
+def _make_acceptor(settings: Settings, intake: NodeIntake) -> Acceptor:
+    limits = AssociationLimits(
+        associations=settings.limits.associations,
+        associations_per_address=settings.limits.associations_per_address,
+        idle_s=settings.limits.idle_s,
+        max_dataset_bytes=settings.limits.object_bytes,
+    )
+    if settings.acceptor is AcceptorKind.PYNETDICOM:
+        from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
+
+        return PynetdicomAcceptor(intake, host=settings.host, port=settings.port, limits=limits)
+    from deid_node.dimse.stream_acceptor import StreamAcceptor
+
+    return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits)
+
+
+def run(node: Node, read: Callable[[], Loaded], manager: ServiceManager | None = None) -> str | None:
+    """Start a node, run it until SIGTERM or SIGINT, stop it. SIGHUP reads the settings again.
+
+    A second signal does not wait for running associations.
+
+    Returns:
+        Why the node has to be started anew, None after a stop that was asked for.
+    """
+    manager = manager or ServiceManager()
+    stop, hang_up = threading.Event(), threading.Event()
+
+    def on_stop(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise SystemExit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_stop)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
+    node.start()
+    try:
+        manager.tell("READY=1")
+        manager.watch(lambda: node.failed is None)
+        while not stop.wait(_LOOK_S) and node.failed is None:
+            if hang_up.is_set():
+                hang_up.clear()
+                node.reload(read)
+        manager.tell("STOPPING=1")
+    finally:
+        manager.stop()
+        node.stop()
+    return node.failed
