@@ -13,7 +13,7 @@ from deid_node.profile.functions import is_compatible_only
 from deid_node.profile.language import Description, Row
 from deid_node.profile.layers import Ranked, matched, path_of, ties
 from deid_node.profile.procedure import Action
-from deid_node.profile.protected import PROTECTED, empties
+from deid_node.profile.protected import PROTECTED, cannot_apply, empties
 from deid_node.profile.selector import Kind
 from deid_node.profile.template import Template
 from deid_node.standard import dictionary, iod
@@ -118,12 +118,27 @@ def notes(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]
         if description.identity_removed is False:
             yield f"{description.place}: NOT DE-IDENTIFIED: objects keep the identity of the patient"
     for entry in rows:
-        call = entry.row.call
-        if call is None:
-            continue
+        yield from _row_notes(entry.row)
+
+
+def _row_notes(row: Row) -> Iterator[str]:
+    call, last = row.call, row.selector.last
+    removed = (
+        [names.written(tag) for tag in sorted(matched(last)) if _is_unfit(row, tag)] if last.is_wide else []
+    )
+    if removed:
+        what = call.name if call is not None else str(row.action)
+        named = ", ".join(removed[:4]) + (f" and {len(removed) - 4} others" if len(removed) > 4 else "")
+        yield f"{row.place}: {what} cannot be applied to the VR of {named}: removed if no other row decides"
+    if call is not None:
         if is_compatible_only(call):
             algorithm = call.params["algorithm"]
-            yield f"{entry.row.place}: {call.name} with {algorithm} only repeats another tool's output"
+            yield f"{row.place}: {call.name} with {algorithm} only repeats another tool's output"
         template = call.params.get("template")
         if isinstance(template, Template) and template.copies_original:
-            yield f"{entry.row.place}: the value of {entry.row.selector} repeats an original value"
+            yield f"{row.place}: the value of {row.selector} repeats an original value"
+
+
+def _is_unfit(row: Row, tag: int) -> bool:
+    vr = dictionary.vr_of(tag)
+    return vr != "SQ" and bool(cannot_apply(vr, row.action, row.call))

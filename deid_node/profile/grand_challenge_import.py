@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deid_node.profile import names, protected
 from deid_node.profile.checks import needs_value
@@ -53,12 +53,12 @@ def to_toml(text: str, file: str, name: str) -> Imported:
         sop_class = names.sop_class_keyword(uid)
         lines += ["", f"[sop_class.{_key(sop_class)}]"]
         for row in _class_rows(table):
-            problem = _problem(uid, row)
+            problem = _problem(row)
             if problem:
                 left_out.append(f"{file}, {sop_class}: {problem}")
                 lines.append(f"# not carried over: {_one_line(problem)}")
             else:
-                lines.append(f"{_key(row.selector)} = {_row(row.rule)}")
+                lines.append(f"{_key(row.selector)} = {_row(_with_value(uid, row).rule)}")
     return Imported("\n".join(lines) + "\n", tuple(left_out))
 
 
@@ -86,13 +86,16 @@ def _masked(mask: int, value: int) -> str:
     return f"{digits[:4]},{digits[4:]}"
 
 
-def _problem(sop_class: str, row: _ImportedRow) -> str:
-    if row.tag is None:
-        return ""
-    problem = protected.problem(row.tag, row.rule.action, None)
-    if not problem and protected.empties(row.rule.action, None) and needs_value(sop_class, row.tag):
-        problem = f"{row.selector} is Type 1 and would have no value"
+def _problem(row: _ImportedRow) -> str:
+    problem = protected.problem(row.tag, row.rule.action, None) if row.tag is not None else ""
     return f"{problem} (action {row.rule.action})" if problem else ""
+
+
+def _with_value(sop_class: str, row: _ImportedRow) -> _ImportedRow:
+    """Write D for Z where the attribute is Type 1: Z stands for a dummy there in the JSON as well."""
+    if row.tag is None or row.rule.action is not Action.Z or not needs_value(sop_class, row.tag):
+        return row
+    return replace(row, rule=replace(row.rule, action=Action.D))
 
 
 def _row(rule: Rule) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from deid_node.profile.language import Row
 from deid_node.profile.layers import Layer, Ranked, State, Symbol, layer, path_of
 from deid_node.profile.procedure import Action, Rule, Table
-from deid_node.profile.protected import PROTECTED, empties
+from deid_node.profile.protected import PROTECTED, cannot_apply, empties
 from deid_node.standard import dictionary, iod
 from deid_node.standard.iod import TYPES
 
@@ -64,12 +64,16 @@ class Types:
             return self._top[tag]
         return self._below.get(tag, "")
 
-    def must_be_there(self, tag: int, *, on_top: bool) -> bool:
-        """Tell whether an object without the attribute would lack a Type 1 of a mandatory module."""
+    def must_be_there(self, tag: int, *, on_top: bool, below: bool) -> bool:
+        """Tell whether an object without the attribute would lack a Type 1 of a mandatory module.
+
+        Args:
+            below: whether Type 1 in the items of a sequence counts as well.
+        """
         if self._key is None or self.type_of(tag, on_top=on_top) != "1":
             return False
         if not on_top or tag not in self._top:
-            return True
+            return below
         return any(use.usage == "M" and use.type == "1" for use in iod.uses(self._key, tag))
 
 
@@ -149,8 +153,13 @@ class Overlay:
     def _by_tag(self, base: Table, rows: Layer, on_top: bool) -> dict[int, Rule]:
         found: dict[int, Rule] = {}
         for tag, row in rows.tags.items():
-            if tag not in PROTECTED or row.action in (Action.K, Action.R):
+            if tag in PROTECTED and row.action not in (Action.K, Action.R):
+                continue
+            unfit = cannot_apply(dictionary.vr_of(tag), row.action, row.call)
+            if not unfit:
                 found[tag] = self._rule(row, tag, on_top)
+            elif tag not in _sequences():
+                found[tag] = Rule(Action.X, f"{unfit}: removed", str(row.place))
         unknown = (tag for tag in base.rules if tag not in rows.tags)
         for tag in unknown if rows.masks else ():
             masked = rows.row_for(tag)
@@ -174,7 +183,7 @@ class Overlay:
 
     def _needs_value(self, row: Row, tag: int, on_top: bool) -> bool:
         if row.action is Action.X:
-            return self._types.must_be_there(tag, on_top=on_top)
+            return self._types.must_be_there(tag, on_top=on_top, below=row.selector.last.is_wide)
         return self._types.type_of(tag, on_top=on_top) in _MUST_HAVE_VALUE
 
     def _place_items(

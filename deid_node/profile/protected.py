@@ -20,7 +20,7 @@ from deid_node.standard.values import is_uid
 _PIXEL_DESCRIPTION: Final = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("FrameIncrementPointer", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    "FrameIncrementPointer",
     *("RedPaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData"),
     *("GreenPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableData"),
     *("BluePaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableData"),
@@ -86,25 +86,24 @@ def problem(tag: int, action: Action, call: Call | None) -> str:
     if tag in PROTECTED and action not in (Action.K, Action.R):
         return f"{name} is needed to read the object and always kept; write K, or R to reject what has it"
     vr = dictionary.vr_of(tag)
-    if call is not None:
-        return _call_problem(name, vr, call)
-    if action is Action.U and vr not in _UID_OR_ITEMS:
-        return f"U makes UIDs, and {name} has VR {vr}"
+    unfit = cannot_apply(vr, action, call)
+    if unfit:
+        return f"{name}: {unfit}"
+    template = call.params.get("template") if call is not None else None
+    if isinstance(template, Template) and all(isinstance(part, str) for part in template.parts):
+        wrong = value_problem(vr, "".join(map(str, template.parts)))
+        return f"{name}: {wrong}" if wrong else ""
     return ""
 
 
-def _call_problem(name: str, vr: str, call: Call) -> str:
-    cannot = cannot_take(call, vr)
-    if cannot:
-        return f"{name}: {cannot}"
-    template = call.params.get("template")
-    if isinstance(template, Template):
-        if vr in _BINARY:
-            return f"{name}: a value cannot be written for VR {vr}"
-        if all(isinstance(part, str) for part in template.parts):
-            wrong = value_problem(vr, "".join(map(str, template.parts)))
-            return f"{name}: {wrong}" if wrong else ""
-    return ""
+def cannot_apply(vr: str, action: Action, call: Call | None) -> str:
+    """Return why what a row does cannot be done to a VR, empty if it can."""
+    if call is None:
+        makes_no_uid = action is Action.U and vr not in _UID_OR_ITEMS
+        return f"U makes UIDs, not values of VR {vr}" if makes_no_uid else ""
+    if vr in _BINARY and "template" in call.params:
+        return f"a value cannot be written for VR {vr}"
+    return cannot_take(call, vr)
 
 
 def value_problem(vr: str, text: str) -> str:

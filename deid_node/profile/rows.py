@@ -10,7 +10,7 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
-from deid_node.profile.functions import FUNCTIONS, cannot_take, describe
+from deid_node.profile.functions import FUNCTIONS, describe
 from deid_node.profile.language import ROW_KEYS, Row
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
@@ -101,9 +101,6 @@ def _check(row: Row) -> None:
     if last.tag is not None:
         problem = protected.problem(last.tag, row.action, row.call)
     elif last.kind is Kind.VR:
-        if row.call is not None:
-            problem = cannot_take(row.call, last.vr)
-        elif row.action is Action.U and last.vr not in ("UI", "SQ"):
-            problem = f"U makes UIDs, not values of VR {last.vr}"
+        problem = protected.cannot_apply(last.vr, row.action, row.call)
     if problem:
         raise ProfileError(f"row {row.selector.text!r}: {problem}")
