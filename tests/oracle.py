@@ -8,6 +8,7 @@ anything but the original.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,9 +23,10 @@ from deid_node.errors import Excluded, Rejected
 from deid_node.profile.procedure import Action, Dummies, Procedure, Rule, Table
 from deid_node.standard.dictionary import attribute, is_registered_uid, vr_of
 from deid_node.standard.method_codes import method_codes
-from deid_node.standard.safe_private import private_vr
+from deid_node.standard.private_dictionary import private_vr
 
-Tree: TypeAlias = "dict[int, tuple[str, bytes | list[Tree] | Anything]]"
+Value: TypeAlias = "bytes | list[Tree] | Anything"
+Tree: TypeAlias = "dict[int, tuple[str, Value]]"
 
 _TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 _IDENTIFYING = frozenset("LO SH ST LT UT UC PN UR AE".split())
@@ -40,38 +42,32 @@ class Anything:
 
 
 def tree_of(ds: Dataset) -> Tree:
-    """Return a dataset as it is, values as they are encoded; group lengths left out."""
+    """Return a dataset as it is, values as they are encoded; group lengths left out.
+
+    All raw elements are taken before any is looked into, as pydicom converts others on the way.
+    """
     tree: Tree = {}
-    for tag, vr, value in _elements(ds):
-        if tag & 0xFFFF:
-            tree[tag] = (vr, [tree_of(item) for item in value] if isinstance(value, Sequence) else value)
+    for tag, raw in [(tag, ds.get_item(tag)) for tag in sorted(ds.keys()) if tag.element]:
+        assert raw is not None
+        known = vr_of(int(tag))
+        vr = str(raw.VR or known)
+        if vr == "SQ" or (vr == "UN" and known == "SQ") or isinstance(raw.value, Sequence):
+            tree[int(tag)] = (vr, [tree_of(item) for item in ds[tag].value or ()])
+        else:
+            value = raw.value
+            tree[int(tag)] = (vr, value if isinstance(value, bytes) else _bytes(value, ds))
     return tree
 
 
-def _elements(ds: Dataset) -> Iterator[tuple[int, str, bytes | Sequence]]:
-    for tag in sorted(ds.keys()):
-        raw = ds.get_item(tag)
-        vr = getattr(raw, "VR", None) or vr_of(int(tag)) or "UN"
-        known = vr_of(int(tag)) if vr == "UN" and not tag.is_private else vr
-        if known == "SQ":
-            yield int(tag), vr, ds[tag].value or Sequence()
-        elif raw is not None:
-            value = raw.value
-            if isinstance(value, Sequence):
-                yield int(tag), "SQ", value
-            else:
-                yield (
-                    int(tag),
-                    vr,
-                    value if isinstance(value, bytes) else b"" if value is None else _bytes(value),
-                )
-
-
-def _bytes(value: object) -> bytes:
-    """Encode what pydicom has decoded already: only character sets, which are ASCII."""
-    return (
-        "\\".join(map(str, value)).encode() if isinstance(value, MultiValue | list) else str(value).encode()
-    )
+def _bytes(value: object, ds: Dataset) -> bytes:
+    """Encode what pydicom has decoded on reading: character sets and Pixel Representation."""
+    if value is None:
+        return b""
+    if isinstance(value, int):
+        return struct.pack("<H" if ds.original_encoding[1] is not False else ">H", value)
+    if isinstance(value, MultiValue | list):
+        return "\\".join(map(str, value)).encode()
+    return str(value).encode()
 
 
 class Oracle:
@@ -81,54 +77,44 @@ class Oracle:
         self.procedure = procedure
         self.pseudonyms = pseudonyms
         self.little_endian = little_endian
-        self._scope = ""
 
-    def deidentify(self, ds: Dataset, origin: Mapping[str, str] | None = None) -> Tree:
+    def deidentify(self, tree: Tree, origin: Mapping[str, str] | None = None) -> Tree:
         """Return the new dataset.
 
         Raises:
             Excluded, Rejected: as the procedure says.
         """
-        self._scope = next(
-            (text for tag in (0x00100020, 0x00100010, 0x0020000D) if (text := self._text(ds, tag))), ""
-        )
-        if not self._text(ds, 0x00080016) or not self._text(ds, 0x00080018):
+        sop_class_uid = _text(tree, 0x00080016)
+        if not sop_class_uid or not _text(tree, 0x00080018):
             raise Rejected("no SOP class or instance")
         for gates, refusal in ((self.procedure.excludes, Excluded), (self.procedure.rejects, Rejected)):
             for gate in gates:
-                if gate.when.holds(lambda tag: tuple(_values(ds, tag)), origin or {}):
+                if gate.when.holds(lambda tag: tuple(_values(tree, tag)), origin or {}):
                     raise refusal(gate.because)
-        tree = self._dataset(ds, self.procedure.table_for(self._text(ds, 0x00080016)))
+        new = self._dataset(tree, self.procedure.table_for(sop_class_uid))
         for tag in self.procedure.set_values:
-            tree[tag] = (vr_of(tag), Anything(b"", or_original=True))
+            new[tag] = (vr_of(tag), Anything(b"", or_original=True))
         for tag, uid in self.procedure.forced_uids.items():
-            tree[tag] = ("UI", uid.encode())
-        self._stamp(tree)
-        return dict(sorted(tree.items()))
+            new[tag] = ("UI", uid.encode())
+        self._stamp(new)
+        return dict(sorted(new.items()))
 
-    @staticmethod
-    def _text(ds: Dataset, tag: int) -> str:
-        value = getattr(ds.get_item(tag), "value", b"") if tag in ds else b""
-        return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else str(value)
-
-    def _dataset(self, ds: Dataset, table: Table) -> Tree:
+    def _dataset(self, tree: Tree, table: Table) -> Tree:
         creators = {
             (tag >> 16, tag & 0xFF): value.decode("latin-1").strip(" \0")
-            for tag, _, value in _elements(ds)
+            for tag, (_, value) in tree.items()
             if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF and isinstance(value, bytes)
         }
-        tree: Tree = {}
-        for tag, vr, value in _elements(ds):
-            if not tag & 0xFFFF:
-                continue
-            meant = vr if vr != "UN" else vr_of(tag)
-            if isinstance(value, Sequence):
-                meant = "SQ"
+        new: Tree = {}
+        for tag, (vr, value) in tree.items():
+            meant = _meant(tag, vr, value)
             rule = self._rule(table, tag, meant, creators)
-            new = self._element(tag, vr, meant, value, rule, table)
-            if new is not None:
-                tree[tag] = (vr, new)
-        return tree
+            if meant == "UN" and tag >> 16 & 1 and table.private:
+                meant = private_vr(tag, creators.get((tag >> 16, tag >> 8 & 0xFF), ""))
+            made = self._element(tag, vr, meant, value, rule, table)
+            if made is not None:
+                new[tag] = (vr, made)
+        return new
 
     @staticmethod
     def _rule(table: Table, tag: int, vr: str, creators: Mapping[tuple[int, int], str]) -> Rule:
@@ -149,18 +135,19 @@ class Oracle:
         return table.rule_for(tag, vr, creator)
 
     def _element(
-        self, tag: int, vr: str, meant: str, value: bytes | Sequence, rule: Rule, table: Table
+        self, tag: int, vr: str, meant: str, value: Value, rule: Rule, table: Table
     ) -> bytes | list[Tree] | Anything | None:
         if rule.action is Action.R:
             raise Rejected(rule.because)
         if rule.action is Action.X:
             return None
-        if isinstance(value, Sequence):
+        if isinstance(value, list):
             if rule.action is Action.Z or rule.call is not None:
                 return []
             if rule.action is Action.D:
                 return [self._all_dummies(item) for item in value]
             return [self._dataset(item, rule.items or table) for item in value]
+        assert isinstance(value, bytes)
         if not _fits(tag, vr):
             return None
         if rule.call is not None:
@@ -200,18 +187,17 @@ class Oracle:
         ]
         return value if new == parts else b"\\".join(new)
 
-    def _all_dummies(self, ds: Dataset) -> Tree:
-        tree: Tree = {}
-        for tag, vr, value in _elements(ds):
-            meant = vr if vr != "UN" else vr_of(tag)
-            if not tag & 0xFFFF:
-                continue
-            if isinstance(value, Sequence):
-                tree[tag] = (vr, [self._all_dummies(item) for item in value])
+    def _all_dummies(self, tree: Tree) -> Tree:
+        new: Tree = {}
+        for tag, (vr, value) in tree.items():
+            meant = _meant(tag, vr, value)
+            if isinstance(value, list):
+                new[tag] = (vr, [self._all_dummies(item) for item in value])
             elif _fits(tag, vr):
+                assert isinstance(value, bytes)
                 ours = meant == "UI" and self.procedure.dummies is Dummies.STANDARD
-                tree[tag] = (vr, self._uids(value) if ours else self._dummy(tag, meant, value))
-        return tree
+                new[tag] = (vr, self._uids(value) if ours else self._dummy(tag, meant, value))
+        return new
 
     def _stamp(self, tree: Tree) -> None:
         procedure = self.procedure
@@ -252,12 +238,24 @@ def _telling(vr: str) -> int:
     return 2 if vr in _IDENTIFYING else 1 if vr in _BYTES else 0
 
 
-def _values(ds: Dataset, wanted: int) -> Iterator[str]:
-    for tag, _, value in _elements(ds):
-        if isinstance(value, Sequence):
+def _meant(tag: int, vr: str, value: Value) -> str:
+    """The VR that an element has, however it is coded."""
+    if isinstance(value, list):
+        return "SQ"
+    return vr if vr != "UN" else vr_of(tag)
+
+
+def _text(tree: Tree, tag: int) -> str:
+    value = tree.get(tag, ("", b""))[1]
+    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""
+
+
+def _values(tree: Tree, wanted: int) -> Iterator[str]:
+    for tag, (_, value) in tree.items():
+        if isinstance(value, list):
             for item in value:
                 yield from _values(item, wanted)
-        elif tag == wanted:
+        elif tag == wanted and isinstance(value, bytes):
             yield from (part.strip(" \0") for part in value.decode("latin-1").split("\\"))
 
 
@@ -285,7 +283,7 @@ def differences(expected: Tree, actual: Tree, path: str = "") -> list[str]:
             assert isinstance(value, bytes)
             if not wanted.or_original and _normal(vr, wanted.original) == _normal(vr, value):
                 found.append(f"{place} unchanged")
-        elif vr != actual_vr:
+        elif vr != actual_vr and "UN" not in (vr, actual_vr):
             found.append(f"{place} VR {vr} became {actual_vr}")
         elif isinstance(value, bytes) and _normal(vr, wanted) != _normal(vr, value):
             found.append(f"{place} {vr} other value")
