@@ -23,8 +23,10 @@ from deid_node.profile.procedure import Action, Dummies, Rule, Table
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
 
 _TEXT_VRS: Final = frozenset("LO SH ST LT UT UC".split())
+_ONE_VALUE: Final = frozenset("ST LT UT".split())
 _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
+_KNOWN_UIDS: Final = 4096
 
 # D on a sequence: every leaf a dummy whatever the table says; UIDs inside stay consistent (C-7).
 _DUMMY_ITEMS: Final = {
@@ -178,18 +180,29 @@ class _Pad:
 
 
 class _NewUID:
-    """Map each value of a UID; registered UIDs identify nobody and stay."""
+    """Map each value of a UID; registered UIDs identify nobody and stay.
 
-    __slots__ = ()
+    What a value became is remembered: the objects of a series share most of their UIDs.
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, bytes | None] = {}
 
     def apply(self, element: Element, place: Place) -> bytes | None:
-        value = place.b[element[2] : element[3]].rstrip(b"\0 ")
-        if not value:
-            return None
+        value = place.b[element[2] : element[3]]
+        try:
+            return self.known[value]
+        except KeyError:
+            pass
+        if len(self.known) >= _KNOWN_UIDS:
+            self.known.clear()
+        new = self.known[value] = self._mapped(value, element, place)
+        return new
+
+    def _mapped(self, value: bytes, element: Element, place: Place) -> bytes | None:
         uid = place.subject.pseudonyms.uid
-        if b"\\" not in value:
-            single = value.strip(b" ")
-            return None if _registered(single) else rebuilt(element, place, uid(single))
         parts = [part.strip(b"\0 ") for part in value.split(b"\\")]
         mapped = [part if not part or _registered(part) else uid(part) for part in parts]
         return None if mapped == parts else rebuilt(element, place, b"\\".join(mapped))
@@ -208,17 +221,20 @@ class _CleanText:
         self.vr = vr
 
     def apply(self, element: Element, place: Place) -> bytes | None:
+        place.subject.personal += 1
         value = place.b[element[2] : element[3]]
-        text = decode(value, place.charsets, self.vr)
+        subject = place.subject
+        text = decode(value.strip(b" \0"), place.charsets, self.vr)
         if text is None:
-            place.subject.cleaned += 1
-            return rebuilt(element, place, b"")
-        cleaned, count = place.subject.cleaner.clean(text)
-        if not count:
-            return None
-        place.subject.cleaned += count
-        new = encode(cleaned.strip(), place.charsets, self.vr)
-        return rebuilt(element, place, b"" if new is None else new)
+            new, count = subject.cleaner.clean_bytes(value.strip(b" \0"))
+            subject.warnings.add("a text in an undeclared or wrong character set was cleaned by its bytes")
+        else:
+            parts = [text] if self.vr in _ONE_VALUE else text.split("\\")
+            cleaned = [subject.cleaner.clean(part) for part in parts]
+            count = sum(found for _, found in cleaned)
+            new = encode("\\".join(part for part, _ in cleaned), place.charsets, self.vr) or b""
+        subject.cleaned += count
+        return rebuilt(element, place, new) if count else None
 
 
 class _Guard:
@@ -230,6 +246,7 @@ class _Guard:
         self.vr = vr
 
     def apply(self, element: Element, place: Place) -> bytes | None:
+        place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         subject = place.subject
         if not subject.contains_identifier(value):
@@ -239,7 +256,7 @@ class _Guard:
         if self.vr in _BINARY_VRS:
             return b""
         text = decode(value, place.charsets, self.vr)
-        cleaned = "" if text is None else subject.cleaner.clean_known(text)[0].strip()
+        cleaned = "" if text is None else subject.without_known(text).strip()
         new = encode(cleaned, place.charsets, self.vr)
         return rebuilt(element, place, b"" if new is None else new)
 
@@ -253,6 +270,7 @@ class _ShiftDate:
         self.vr = vr
 
     def apply(self, element: Element, place: Place) -> bytes | None:
+        place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         if not value.strip(b" \0"):
             return None
@@ -275,6 +293,7 @@ class _Value:
         self.function = function
 
     def apply(self, element: Element, place: Place) -> bytes | None:
+        place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         new = self.function(value, self.vr, element, place)
         return b"" if new is None else rebuilt(element, place, new)

@@ -29,6 +29,9 @@ from deid_node.errors import Fault, LimitExceeded, Malformed
 
 _PIXEL_DATA: Final = 0x7FE00010
 _PIXELS: Final = 0x7FE00000
+# Bytes of a piece that are buffered in one go: what passes through need not be copied.
+_STEP: Final = 16 << 10
+_FRAGMENT_STEP: Final = 64
 
 
 class _Starved(Exception):
@@ -98,7 +101,9 @@ class Body:
                 piece = piece[n:]
                 self._end_of_value()
                 continue
-            take = len(piece) if not self._in_fragments() else min(len(piece), 4096)
+            take = max(
+                _STEP if not self._in_fragments() else _FRAGMENT_STEP, self._wanted - len(self._buffer)
+            )
             self._buffer += piece[:take]
             piece = piece[take:]
             if len(self._buffer) >= self._wanted:

@@ -120,6 +120,7 @@ class _Observed:
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         """Do what the entry does, and write the row."""
+        place.subject.personal += 1  # a remembered sequence would leave no rows
         entry = self.entry
         if entry is KEEP:
             new = None

@@ -6,6 +6,7 @@ C.12.1.1.7 and PS3.15 E.1.1 for the stamps.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from deid_node import __version__
@@ -23,26 +24,30 @@ DEIDENTIFICATION_METHOD_CODES: Final = 0x00120064
 LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = 0x00280303
 
 _LONGEST_LO: Final = 64
-_OURS: Final = "deid_node"
+# 128 zeros, DICM, and the header of the group length (0002,0000).
+_PREAMBLE: Final = bytes(128) + b"DICM" + b"\2\0\0\0UL\4\0"
 
 
 def heading_of(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Heading:
     """Return the heading of a de-identified object, all of its bytes before the dataset included."""
+    before, after = _constant_meta(sop_class_uid, transfer_syntax_uid)
+    group = before + EXPLICIT_LITTLE.element(0x00020003, "UI", sop_instance_uid.encode()) + after
+    return Heading(sop_class_uid, sop_instance_uid, transfer_syntax_uid, b"".join((
+        _PREAMBLE, len(group).to_bytes(4, "little"), group
+    )))  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _constant_meta(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    """Return the elements of group 0002 before and after Media Storage SOP Instance UID."""
     element = EXPLICIT_LITTLE.element
-    group = b"".join(
-        (
-            element(0x00020001, "OB", b"\0\1"),
-            element(0x00020002, "UI", sop_class_uid.encode()),
-            element(0x00020003, "UI", sop_instance_uid.encode()),
-            element(0x00020010, "UI", transfer_syntax_uid.encode()),
-            element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode()),
-            element(0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode()),
-        )
+    before = element(0x00020001, "OB", b"\0\1") + element(0x00020002, "UI", sop_class_uid.encode())
+    after = (
+        element(0x00020010, "UI", transfer_syntax_uid.encode())
+        + element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode())
+        + element(0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode())
     )
-    length = element(0x00020000, "UL", len(group).to_bytes(4, "little"))
-    return Heading(
-        sop_class_uid, sop_instance_uid, transfer_syntax_uid, bytes(128) + b"DICM" + length + group
-    )
+    return before, after
 
 
 def stamps(procedure: Procedure, encoding: Encoding, former_methods: tuple[str, ...]) -> dict[int, bytes]:

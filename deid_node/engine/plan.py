@@ -19,6 +19,8 @@ from deid_node.standard.dictionary import vr_of
 from deid_node.standard.private_dictionary import private_vr
 
 _REMEMBERED: Final = 50_000
+_LONGEST_KNOWN: Final = 2048
+_KNOWN_SEQUENCES: Final = 4096
 
 
 class Place:
@@ -196,23 +198,50 @@ class Plan:
 
 
 class Sequence:
-    """Keep a sequence, and put every item through a table."""
+    """Keep a sequence, and put every item through a table.
 
-    __slots__ = ("plan",)
+    The objects of a series repeat most of their sequences byte for byte. What a sequence became is
+    remembered (in memory only) unless something that belongs to one patient had a part in it.
+    """
+
+    __slots__ = ("known", "plan")
 
     def __init__(self, plan: Plan) -> None:
         """Use `plan` for the items; its encoding is that of the items."""
         self.plan = plan
+        self.known: dict[bytes, tuple[bytes | None, int, int, int]] = {}
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         """Return the sequence with its items rewritten, None when none of them changes."""
+        _, p, _, q = element
+        if q - p > _LONGEST_KNOWN:
+            return self._rewritten(element, place)
+        subject = place.subject
+        raw = place.b[p:q]
+        known = self.known.get(raw)
+        if known is not None:
+            new, kept, changed, removed = known
+            subject.kept += kept
+            subject.changed += changed
+            subject.removed += removed
+            return new
+        before = (subject.personal, subject.kept, subject.changed, subject.removed)
+        new = self._rewritten(element, place)
+        if subject.personal == before[0]:
+            if len(self.known) >= _KNOWN_SEQUENCES:
+                self.known.clear()
+            counts = (subject.kept - before[1], subject.changed - before[2], subject.removed - before[3])
+            self.known[raw] = (new, *counts)
+        return new
+
+    def _rewritten(self, element: Element, place: Place) -> bytes | None:
         code, p, v, _ = element
         b, subject, plan = place.b, place.subject, self.plan
         encoding = plan.encoding
         out: list[bytes] = []
         changed = False
-        number = 0
-        for head, level, stop, following in items(b, element, encoding, subject.budget, place.depth + 1):
+        found = items(b, element, encoding, subject.budget, place.depth + 1)
+        for number, (head, level, stop, following) in enumerate(found):
             inner = Place(b, level.elements, encoding, subject, place, code >> 16, number)
             new = plan.rewrite(inner, level.elements, head + 8, stop)
             if new is None:
@@ -220,7 +249,6 @@ class Sequence:
             else:
                 changed = True
                 out.append(encoding.item(b"".join(new)))
-            number += 1
         if not changed:
             return None
         content = b"".join(out)

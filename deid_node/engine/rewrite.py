@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from deid_node.engine.actions import compile_rule
-from deid_node.engine.body import Body, rewrite_guarded
+from deid_node.engine.body import Body
 from deid_node.engine.charset import decode
 from deid_node.engine.deflated import Deflated
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
@@ -36,7 +36,10 @@ _RELEASE: Final = 0x50000000
 # In a huge header what comes after the patient, study and request groups is not waited for.
 _HUGE_HEADER: Final = 4 << 20
 _RELEASE_HUGE: Final = 0x00410000
-_OURS: Final = "deid_node "
+_OURS: Final = "deid_node: "
+# Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
+_STEP: Final = 16 << 10
+_KNOWN_STAMPS: Final = 256
 _NO_ORIGIN: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -65,6 +68,17 @@ class Deidentifier:
         result_tags = (tag for gate in procedure.excludes_result for tag in gate.when.tags)
         self.capture = frozenset((*capture, *result_tags))
         self.same_values: dict[int, str] = {}
+        self._stamps: dict[tuple[int, tuple[str, ...]], dict[int, bytes]] = {}
+
+    def stamps(self, encoding: Encoding, former_methods: tuple[str, ...]) -> Mapping[int, bytes]:
+        """Return the stamps of the procedure as elements by tag."""
+        key = (id(encoding), former_methods)
+        known = self._stamps.get(key)
+        if known is None:
+            known = stamps(self.procedure, encoding, former_methods)
+            if len(self._stamps) < _KNOWN_STAMPS:
+                self._stamps[key] = known
+        return known
 
     def begin(
         self,
@@ -167,13 +181,18 @@ class Rewrite:
     # --- the header ---------------------------------------------------------------------------
 
     def _plain(self, piece: bytes | memoryview) -> Buffers:
-        if self._body is not None:
-            return self._body.feed(piece)
-        self._buffer += piece
-        if len(self._buffer) < self._wanted:
-            return []
-        released = self._read_header()
-        return [] if released is None else self._release(released)
+        piece = memoryview(piece)
+        while self._body is None and len(piece):
+            step = max(_STEP, self._wanted - len(self._buffer))
+            self._buffer += piece[:step]
+            piece = piece[step:]
+            if len(self._buffer) >= self._wanted:
+                released = self._read_header()
+                if released is not None:
+                    out = self._release(released)
+                    assert self._body is not None
+                    return out + self._body.feed(piece) if len(piece) else out
+        return self._body.feed(piece) if self._body is not None else []
 
     def _read_header(self) -> int | None:
         """Read on; return how many elements make the header once it is complete, else None."""
@@ -277,22 +296,11 @@ class Rewrite:
         self._check_result()
         self.heading = heading_of(sop_class_uid, new_uid, self._transfer_syntax_uid)
         subject.kept = subject.changed = subject.removed = subject.cleaned = 0
-        out: Buffers = []
-        position, first = 0, 0
-        elements, b = place.elements, place.b
-        for tag in sorted(inserts):
-            index = bisect_left(elements, (tag << 16,))
-            if first < index:
-                end = elements[index - 1][3]
-                out += rewrite_guarded(plan, place, elements[first:index], position, end) or [b[position:end]]
-                position, first = end, index
-            out.append(inserts[tag])
-            if index < len(elements) and elements[index][0] >> 16 == tag:
-                position, first = elements[index][3], index + 1
-            subject.changed += 1
-        if first < len(elements):
-            new = rewrite_guarded(plan, place, elements[first:], position, len(b))
-            out += [b[position:]] if new is None else new
+        out = _composed(plan, place, inserts)
+        if subject.residual(out):
+            guarded = self._deidentifier.plans.plan(plan.table, plan.encoding, guard=True)
+            subject.kept = subject.changed = subject.removed = subject.cleaned = 0
+            out = _composed(guarded, place, inserts)
         return out
 
     def _inserts(self, plan: Plan, place: Place) -> dict[int, bytes]:
@@ -301,7 +309,7 @@ class Rewrite:
         inserts = {tag: set_element(tag, call, place) for tag, call in procedure.set_values.items()}
         for tag, uid in procedure.forced_uids.items():
             inserts[tag] = self._encoding.element(tag, "UI", uid.encode())
-        inserts.update(stamps(procedure, self._encoding, self._former_methods(plan, place)))
+        inserts.update(self._deidentifier.stamps(self._encoding, self._former_methods(plan, place)))
         return inserts
 
     def _former_methods(self, plan: Plan, place: Place) -> tuple[str, ...]:
@@ -353,6 +361,28 @@ class Rewrite:
             cleaned=subject.cleaned,
             warnings=tuple(sorted(subject.warnings)),
         )
+
+
+def _composed(plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> Buffers:
+    """Return the header rewritten, with the inserted elements where their tags belong."""
+    out: Buffers = []
+    elements, b = place.elements, place.b
+    position, first = 0, 0
+    for tag in sorted(inserts):
+        index = bisect_left(elements, (tag << 16,))
+        if first < index:
+            end = elements[index - 1][3]
+            new = plan.rewrite(place, elements[first:index], position, end)
+            out += [b[position:end]] if new is None else new
+            position, first = end, index
+        out.append(inserts[tag])
+        if index < len(elements) and elements[index][0] >> 16 == tag:
+            position, first = elements[index][3], index + 1
+        place.subject.changed += 1
+    if first < len(elements):
+        new = plan.rewrite(place, elements[first:], position, len(b))
+        out += [b[position:]] if new is None else new
+    return out
 
 
 __all__ = ["Deidentifier", "Encoding", "Limits", "Rewrite"]

@@ -6,6 +6,7 @@ Iterative inside one level and bounded in depth; every byte is accounted for. PS
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -112,45 +113,45 @@ def scan(
     """
     elements: list[Element] = []
     add = elements.append
-    header, known = encoding.header, encoding.shapes.get
-    stop = 0
+    header, shapes = encoding.header, encoding.shapes
+    stop = lengths = 0
     missing: Incomplete | None = None
     try:
         while p < end:
-            if end - p < 8:
-                raise Incomplete(0, p, p, None)
             head, n = header(b, p)
-            shape = known(head) or encoding.shape(head)
-            code, kind = shape
+            try:
+                code, kind = shapes[head]
+            except KeyError:
+                code, kind = encoding.shape(head)
+            v = p + 8
             if kind:
                 if kind == DELIMITER:
                     stop = code >> 16
                     break
                 if kind == LONG:
-                    if end - p < 12:
-                        raise Incomplete(0, p, p, None)
-                    (n,) = encoding.long(b, p + 8)
+                    (n,) = encoding.long(b, v)
                     v = p + 12
-                else:
-                    v = p + 8
                 if n == UNDEFINED:
                     code, q = _undefined(b, code, p, v, end, encoding, budget, depth)
                 else:
                     q = v + n
+                    lengths |= n
             else:
-                v = p + 8
                 q = v + n
+                lengths |= n
             if code <= after:
                 raise _disorder(code, after)
             if q > end:
                 raise Incomplete(code, p, v, q)
             after = code | 0xFFFF
-            if n & 1 and n != UNDEFINED:
-                code |= ODD
             add((code, p, v, q))
             p = q
+    except struct.error:
+        missing = Incomplete(0, p, p, None)
     except Incomplete as short:
         missing = short
+    if lengths & 1:
+        elements = [(code | ODD if q - v & 1 else code, p_, v, q) for code, p_, v, q in elements]
     budget.spend(len(elements))
     return Level(elements, p, stop, missing)
 

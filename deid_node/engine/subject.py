@@ -10,8 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
 
 from deid_node.engine.charset import decode
 from deid_node.engine.encoding import Encoding, vr_in
@@ -19,15 +18,16 @@ from deid_node.engine.identity import identity_values
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
 from deid_node.engine.scan import Budget, Element
+from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
 from deid_node.profile.procedure import Procedure
-
-if TYPE_CHECKING:
-    from deid_node.engine.text import Cleaner, Identifiers
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 STUDY_INSTANCE_UID = 0x0020000D
+KNOWN_ONLY = CleaningOptions(
+    dates=False, times=False, ages=False, contacts=False, numbers=False, addresses=False, names=False
+)
 SEARCHED_NAMES = (PATIENT_NAME, 0x00101001, 0x00101005)
 SEARCHED_IDS = (PATIENT_ID, 0x00080050, 0x00101000)
 
@@ -87,8 +87,6 @@ class Facts:
     @cached_property
     def identifiers(self) -> Identifiers:
         """What identifies the patient and others in this object, for the cleaning of texts."""
-        from deid_node.engine.text import Identifiers
-
         return Identifiers.of(
             identity_values(self._header, self._elements, self._encoding, self._budget, self.charsets)
         )
@@ -98,7 +96,8 @@ class Facts:
 class Subject:
     """One object: its facts, the keyed functions, and the counts for its summary.
 
-    `origin` says where the object came from: calling_ae, called_ae, address, path parts.
+    `origin` says where the object came from: calling_ae, called_ae, address, path parts. `personal`
+    counts the decisions that depended on this patient and not on the bytes of the element alone.
     """
 
     procedure: Procedure
@@ -110,6 +109,7 @@ class Subject:
     removed: int = 0
     kept: int = 0
     cleaned: int = 0
+    personal: int = 0
     warnings: set[str] = field(default_factory=set)
     _days: int | None = None
     _patient: str | None = None
@@ -162,10 +162,12 @@ class Subject:
     def cleaner(self) -> Cleaner:
         """The text cleaner for this object."""
         if self._cleaner is None:
-            from deid_node.engine.text import Cleaner
-
             self._cleaner = Cleaner(self.facts.identifiers)
         return self._cleaner
+
+    def without_known(self, text: str) -> str:
+        """Return a text without the known identifiers; what only looks like one stays."""
+        return Cleaner(self.facts.identifiers, KNOWN_ONLY).clean(text)[0]
 
 
 _WORDS = re.compile(rb"[\\^= \0_,;/]+")
@@ -186,17 +188,21 @@ def _stands_alone(needle: bytes, data: bytes) -> bool:
 
 
 def _needles(facts: Facts) -> tuple[bytes, ...]:
+    return _needles_in(
+        tuple(facts.raw(tag) or b"" for tag in SEARCHED_NAMES),
+        tuple(facts.raw(tag) or b"" for tag in SEARCHED_IDS),
+    )
+
+
+@lru_cache(maxsize=64)
+def _needles_in(names: tuple[bytes, ...], ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
     found: set[bytes] = set()
-    for tag in SEARCHED_NAMES:
-        value = facts.raw(tag)
-        if value:
-            found.update(word for word in _WORDS.split(value.upper()) if len(word) >= _SHORTEST_NAME)
-    for tag in SEARCHED_IDS:
-        value = facts.raw(tag)
-        if value:
-            found.update(
-                word
-                for word in value.upper().strip(b" \0").split(b"\\")
-                if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word)
-            )
+    for value in names:
+        found.update(word for word in _WORDS.split(value.upper()) if len(word) >= _SHORTEST_NAME)
+    for value in ids:
+        found.update(
+            word
+            for word in value.upper().strip(b" \0").split(b"\\")
+            if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word)
+        )
     return tuple(found)
