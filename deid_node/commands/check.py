@@ -10,6 +10,7 @@ from deid_node.commands.terminal import complain, leave, print_json, say
 from deid_node.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from deid_node.settings import Settings
     from deid_node.settings_load import Loaded
 
 
@@ -46,7 +47,7 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
 
     settings = loaded.settings
     procedures = {}
-    for examine in (check_key, check_destinations):
+    for examine in (check_key, check_destinations, _check_quarantine):
         try:
             examine(settings)
         except ConfigurationError as error:
@@ -69,3 +70,10 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
             for name, route in settings.effective_routes.items()
         },
     }
+
+
+def _check_quarantine(settings: Settings) -> None:
+    from deid_node.node.sealing import read_public_key
+
+    if settings.quarantine.public_key is not None:
+        read_public_key(settings.quarantine.public_key)

@@ -28,7 +28,9 @@ from deid_node.node.key_file import project_key
 from deid_node.node.lanes import Lanes
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
+from deid_node.node.quarantine import Quarantine
 from deid_node.node.routes import Route, Routes
+from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import AcceptorKind, Settings
@@ -88,6 +90,7 @@ class Node:
                 peers=Peers(settings.peers),
                 routes=make_routes(settings, self.procedures, self._pseudonyms),
                 spool=spool,
+                sealer=_make_quarantine(settings),
             )
             acceptor = self._acceptor = _make_acceptor(settings, self._intake)
             acceptor.start()
@@ -182,6 +185,13 @@ def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudon
             )
         )
     return Routes(routes)
+
+
+def _make_quarantine(settings: Settings) -> Quarantine | None:
+    if settings.quarantine.public_key is None:
+        return None
+    recipient = read_public_key(settings.quarantine.public_key)
+    return Quarantine(settings.quarantine_folder, recipient, durable=settings.spool.durable)
 
 
 def _make_acceptor(settings: Settings, intake: NodeIntake) -> Acceptor:

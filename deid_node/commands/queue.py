@@ -1,0 +1,176 @@
+"""`deid-node queue` and `deid-node status`: what waits and why, try it again, give it up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Config, Json
+from deid_node.commands.terminal import leave, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from deid_node.spool.desk import Desk, Selection
+
+app = typer.Typer(
+    name="queue", help="What waits for a destination: list, retry, drop.", rich_markup_mode=None
+)
+
+
+class State(StrEnum):
+    """The states an entry can be chosen by."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DEFERRED = "deferred"
+    HELD = "held"
+    REFUSED = "refused"
+    DELIVERED = "delivered"
+    WARNED = "warned"
+    DROPPED = "dropped"
+    REROUTED = "rerouted"
+
+
+Ids = Annotated[list[int] | None, typer.Argument(metavar="[ENTRY]...", help="Numbers from `queue list`.")]
+States = Annotated[list[State] | None, typer.Option("--state", "-s", help="Only entries in this state.")]
+ToDestination = Annotated[str | None, typer.Option("--destination", "-d", help="Only this destination.")]
+Study = Annotated[str | None, typer.Option("--study", help="Only this de-identified Study Instance UID.")]
+
+
+@app.callback(invoke_without_command=True)
+def queue(context: typer.Context) -> None:
+    """Show what waits for a destination. Works beside a running node and without one."""
+    if context.invoked_subcommand is None:
+        list_entries()
+
+
+@app.command("list")
+def list_entries(
+    states: States = None,
+    destination: ToDestination = None,
+    study: Study = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many entries.")] = 1000,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List entries that are not settled: pending, deferred, held, refused."""
+    entries = _desk(config).queue(_selection(None, states, destination, study), limit=limit)
+    if as_json:
+        print_json([asdict(entry) for entry in entries])
+        return
+    if not entries:
+        say("Nothing waits.")
+        return
+    columns = ("entry", "destination", "state", "status", "attempts", "next", "age", "why", "object")
+    now = time.time()
+    print_table(
+        columns,
+        (
+            (
+                entry.id,
+                entry.destination,
+                entry.state,
+                "" if entry.status is None else f"{entry.status:04X}",
+                entry.attempts,
+                f"in {_span(entry.not_before - now)}" if entry.not_before > now else "",
+                _span(now - entry.received_at),
+                entry.why,
+                entry.sop_instance_uid,
+            )
+            for entry in entries
+        ),
+    )
+
+
+@app.command()
+def retry(
+    ids: Ids = None,
+    states: States = None,
+    destination: ToDestination = None,
+    study: Study = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Try deferred, held and refused entries again, at once; all of them when none is chosen."""
+    count = _desk(config).retry(_selection(ids, states, destination, study))
+    print_json({"retried": count}) if as_json else say(f"{count} will be tried again.")
+
+
+@app.command()
+def drop(
+    ids: Ids = None,
+    states: States = None,
+    destination: ToDestination = None,
+    study: Study = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Give entries up: they are not delivered any more, and what nothing needs is removed."""
+    selection = _selection(ids, states, destination, study)
+    desk = _desk(config)
+    if not (ids or states or destination or study):
+        leave(ExitCode.USAGE, "Say which entries to drop: numbers, --state, --destination or --study.")
+    if not yes and not typer.confirm("Dropped entries are not delivered. Go on?", err=True):
+        leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
+    count = desk.drop(selection)
+    print_json({"dropped": count}) if as_json else say(f"{count} dropped.")
+
+
+def status(config: Config = None, as_json: Json = False) -> None:
+    """Count what was received, refused and delivered, for each study and destination."""
+    counts = _desk(config).status()
+    if as_json:
+        print_json(asdict(counts))
+        return
+    rows: list[tuple[object, ...]] = []
+    for destination, states in sorted(counts.destinations.items()):
+        oldest = counts.oldest_unsettled_at.get(destination)
+        age = "" if oldest is None else f"oldest {_span(time.time() - oldest)}"
+        rows.append((destination, _counted(states), age))
+    say(f"{sum(study.objects for study in counts.studies)} objects of {len(counts.studies)} studies.")
+    if rows:
+        print_table(("destination", "objects", ""), rows)
+    if counts.refusals:
+        say("Not taken:")
+        print_table(
+            ("route", "code", "objects", "times", "reason"),
+            ((r.route, r.code, r.objects, r.times, r.reason) for r in counts.refusals),
+        )
+
+
+def _desk(config: Path | None) -> Desk:
+    from deid_node.settings_load import load_settings
+    from deid_node.spool.desk import Desk
+
+    settings = load_settings(config).settings
+    if not settings.spool_folder.is_dir():
+        leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool yet; the node makes it.")
+    return Desk(settings.spool_folder)
+
+
+def _selection(
+    ids: list[int] | None, states: list[State] | None, destination: str | None, study: str | None
+) -> Selection:
+    from deid_node.spool.desk import Selection
+    from deid_node.spool.outcomes import DeliveryState
+
+    chosen = frozenset(DeliveryState(state.value) for state in states or ())
+    return Selection(tuple(ids or ()), chosen, destination, study)
+
+
+def _counted(states: Any) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+
+
+def _span(seconds: float) -> str:
+    """Return a duration as a person says it: 45 s, 12 min, 5 h, 3 d."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"

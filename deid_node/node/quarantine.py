@@ -1,0 +1,204 @@
+"""Objects that could not be de-identified and that a route wants kept: sealed, for a person.
+
+The original is sealed while it arrives; no byte of it lies on the disk in clear. Beside it stands what
+an operator may see without the private key: when, who, why. The private key need not be on this host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.engine.heading import heading_of
+from deid_node.errors import ObjectRefused, SpoolError
+from deid_node.node.sealing import Seal, SealError, unseal
+
+_SEALED: Final = ".sealed"
+_NOTE: Final = ".json"
+_PART: Final = ".part"
+_MAX_LABEL_BYTES: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What may be known of a quarantined object without the private key."""
+
+    id: str
+    at: float
+    route: str
+    code: str
+    reason: str
+    path: str
+    sop_class_uid: str
+    calling: str
+    called: str
+    address: str
+    size: int
+
+
+class Quarantine:
+    """The folder of sealed objects of one node."""
+
+    def __init__(self, folder: Path, recipient: X25519PublicKey, *, durable: bool = True) -> None:
+        """Open the folder, made when it is absent, and remove what was left unfinished.
+
+        Raises:
+            SpoolError: the folder cannot be used.
+        """
+        self._folder = folder
+        self._recipient = recipient
+        self._durable = durable
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in folder.glob(f"*{_PART}"):
+                part.unlink()
+            for note in folder.glob(f"*{_NOTE}"):
+                if not note.with_suffix(_SEALED).exists():
+                    note.unlink()
+        except OSError as error:
+            raise SpoolError(f"The quarantine {folder} cannot be used ({error.strerror}).") from None
+
+    def begin(self, caller: Caller, request: StoreRequest, route: str) -> SealedObject:
+        """Start to seal an object. Raises OSError."""
+        return SealedObject(self._folder, self._recipient, caller, request, route, durable=self._durable)
+
+
+class SealedObject:
+    """One object on its way into the quarantine, or to nowhere when it could be de-identified."""
+
+    def __init__(
+        self,
+        folder: Path,
+        recipient: X25519PublicKey,
+        caller: Caller,
+        request: StoreRequest,
+        route: str,
+        *,
+        durable: bool,
+    ) -> None:
+        self._folder = folder
+        self._id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(6)}"
+        self._caller = caller
+        self._request = request
+        self._route = route
+        self._durable = durable
+        self._size = 0
+        self._part = folder / f"{self._id}{_PART}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._stream: BinaryIO = os.fdopen(os.open(self._part, flags, 0o600), "wb")
+        try:
+            self._seal = Seal(self._stream, recipient)
+            label = json.dumps(asdict(request)).encode()
+            self._seal.write(len(label).to_bytes(4, "big") + label)
+        except OSError:
+            self.discard()
+            raise
+
+    def feed(self, piece: memoryview) -> None:
+        """Seal and write the next bytes. Raises OSError."""
+        self._size += len(piece)
+        self._seal.write(piece)
+
+    def keep(self, refusal: ObjectRefused) -> None:
+        """Make the sealed object and its note durable. Raises OSError."""
+        self._seal.finish()
+        self._stream.flush()
+        if self._durable:
+            os.fsync(self._stream.fileno())
+        self._stream.close()
+        caller = self._caller
+        note = Note(
+            id=self._id,
+            at=time.time(),
+            route=self._route,
+            code=refusal.code,
+            reason=refusal.reason,
+            path=refusal.path,
+            sop_class_uid=self._request.sop_class_uid,
+            calling=caller.calling,
+            called=caller.called,
+            address=caller.address,
+            size=self._size,
+        )
+        with (self._folder / f"{self._id}{_NOTE}").open("x", encoding="utf-8") as stream:
+            json.dump(asdict(note), stream)
+            stream.flush()
+            if self._durable:
+                os.fsync(stream.fileno())
+        os.rename(self._part, self._folder / f"{self._id}{_SEALED}")
+        if self._durable:
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def discard(self) -> None:
+        """Remove it."""
+        with suppress(OSError):
+            self._stream.close()
+        for suffix in (_PART, _NOTE):
+            with suppress(OSError):
+                (self._folder / f"{self._id}{suffix}").unlink()
+
+
+def notes(folder: Path) -> list[Note]:
+    """Return what is known of every object in quarantine, the oldest first."""
+    found = []
+    for sealed in sorted(folder.glob(f"*{_SEALED}")):
+        with suppress(OSError, ValueError, TypeError):
+            found.append(Note(**json.loads(sealed.with_suffix(_NOTE).read_text("utf-8"))))
+    return found
+
+
+def purge(folder: Path, ids: list[str]) -> None:
+    """Remove objects for good. Raises OSError."""
+    for id_ in ids:
+        (folder / f"{id_}{_SEALED}").unlink()
+        with suppress(FileNotFoundError):
+            (folder / f"{id_}{_NOTE}").unlink()
+
+
+def export(folder: Path, id_: str, private: X25519PrivateKey, output: Path) -> None:
+    """Write the original of an object as a DICOM file of mode 0600. It identifies the patient.
+
+    Raises:
+        SealError: it cannot be opened with this key.
+        OSError: a file cannot be read or written, or `output` is there already.
+    """
+    with (folder / f"{id_}{_SEALED}").open("rb") as sealed:
+        pieces = unseal(sealed, private)
+        label, first = _label(next(pieces))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(output, flags, 0o600), "wb") as stream:
+            try:
+                uids = label["sop_class_uid"], label["sop_instance_uid"], label["transfer_syntax_uid"]
+                stream.write(heading_of(*uids).meta)
+                stream.write(first)
+                for piece in pieces:
+                    stream.write(piece)
+            except BaseException:
+                output.unlink()
+                raise
+
+
+def _label(first: bytes) -> tuple[Mapping[str, str], bytes]:
+    length = int.from_bytes(first[:4], "big")
+    if not 0 < length <= _MAX_LABEL_BYTES:
+        raise SealError("It is damaged.")
+    return json.loads(first[4 : 4 + length]), first[4 + length :]
+
+
+def sealed_ids(folder: Path) -> Iterator[str]:
+    """Yield the ids of all objects in quarantine."""
+    return (sealed.stem for sealed in sorted(folder.glob(f"*{_SEALED}")))

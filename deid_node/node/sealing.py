@@ -1,0 +1,151 @@
+"""Sealed streams: anyone with the public key can write one, only the private key reads it.
+
+X25519 with a fresh key for every stream, HKDF-SHA-256, AES-256-GCM over pieces of 1 MiB. The nonce is
+the number of the piece and whether it is the last, so that a stream that was cut, reordered or joined
+with another does not open (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015).
+
+Layout: magic, ephemeral public key (32 bytes), then pieces of ciphertext with a tag of 16 bytes each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from deid_node.errors import ConfigurationError, DeidNodeError
+
+MAGIC: Final = b"deid_node sealed 1\n"
+PIECE: Final = 1 << 20
+_TAG: Final = 16
+_KEY: Final = 32
+
+
+class SealError(DeidNodeError):
+    """A sealed file cannot be opened: damaged, cut, or sealed to another key."""
+
+
+class Seal:
+    """Seals a stream while it is written."""
+
+    def __init__(self, stream: BinaryIO, recipient: X25519PublicKey) -> None:
+        """Begin a sealed stream. Raises OSError."""
+        ephemeral = X25519PrivateKey.generate()
+        public = _raw(ephemeral.public_key())
+        self._stream = stream
+        self._cipher = _cipher(ephemeral.exchange(recipient), public, _raw(recipient))
+        self._buffer = bytearray()
+        self._number = 0
+        stream.write(MAGIC + public)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Seal more bytes. Raises OSError."""
+        self._buffer += data
+        while len(self._buffer) > PIECE:  # the last piece is known only at the end
+            self._seal(bytes(self._buffer[:PIECE]), last=False)
+            del self._buffer[:PIECE]
+
+    def finish(self) -> None:
+        """Seal the last piece. Raises OSError."""
+        self._seal(bytes(self._buffer), last=True)
+        self._buffer.clear()
+
+    def _seal(self, piece: bytes, *, last: bool) -> None:
+        self._stream.write(self._cipher.encrypt(_nonce(self._number, last), piece, None))
+        self._number += 1
+
+
+def unseal(stream: BinaryIO, private: X25519PrivateKey) -> Iterator[bytes]:
+    """Yield the pieces of a sealed stream; nothing of it is to be used before the end was reached.
+
+    Raises:
+        SealError: not sealed to this key, damaged, or cut.
+    """
+    if stream.read(len(MAGIC)) != MAGIC:
+        raise SealError("It is no sealed file.")
+    ephemeral = stream.read(_KEY)
+    try:
+        shared = private.exchange(X25519PublicKey.from_public_bytes(ephemeral))
+    except ValueError:
+        raise SealError("It is no sealed file.") from None
+    cipher = _cipher(shared, ephemeral, _raw(private.public_key()))
+    number = 0
+    piece = stream.read(PIECE + _TAG)
+    while True:
+        following = stream.read(PIECE + _TAG)
+        try:
+            yield cipher.decrypt(_nonce(number, not following), piece, None)
+        except InvalidTag:
+            raise SealError("It was sealed to another key, or it is damaged.") from None
+        if not following:
+            return
+        piece = following
+        number += 1
+
+
+def read_public_key(path: Path) -> X25519PublicKey:
+    """Return the public key in a PEM file. Raises ConfigurationError."""
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the public key cannot be read ({error.strerror}).") from None
+    except ValueError:
+        key = None
+    if not isinstance(key, X25519PublicKey):
+        raise ConfigurationError(f"{path}: is no X25519 public key in PEM; `quarantine keys` makes one.")
+    return key
+
+
+def read_private_key(path: Path) -> X25519PrivateKey:
+    """Return the private key in a PEM file. Raises ConfigurationError."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the private key cannot be read ({error.strerror}).") from None
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, X25519PrivateKey):
+        raise ConfigurationError(f"{path}: is no X25519 private key in PEM without a password.")
+    return key
+
+
+def make_key_pair(private: Path, public: Path) -> None:
+    """Write a new key pair; files that are there are not replaced. Raises OSError."""
+    key = X25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    for path, content, mode in (
+        (private, pem, 0o600),
+        (
+            public,
+            key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            ),
+            0o644,
+        ),
+    ):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+
+
+def _cipher(shared: bytes, ephemeral: bytes, recipient: bytes) -> AESGCM:
+    kdf = HKDF(algorithm=SHA256(), length=32, salt=ephemeral + recipient, info=b"deid_node/quarantine")
+    return AESGCM(kdf.derive(shared))
+
+
+def _nonce(number: int, last: bool) -> bytes:
+    return number.to_bytes(11, "big") + bytes([last])
+
+
+def _raw(key: X25519PublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
