@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -84,6 +85,7 @@ class _Reading:
         self._check_keys((), self._table, KEYS)
         stamps = self._section("stamps", STAMP_KEYS)
         dates = self._section("dates", DATE_KEYS)
+        tables = self._class_tables()
         identity = self._word("identity", ("removed", "kept"))
         return Description(
             name=self._name(),
@@ -98,8 +100,8 @@ class _Reading:
             rejects=self._gates("reject"),
             excludes=self._gates("exclude"),
             inherit_gates=self._flag("inherit_gates", True),
-            rows=(*self._rows(("attributes",), ""), *self._class_rows()),
-            sop_classes=frozenset(uid for _, uid in self._sop_classes()),
+            rows=(*self._rows(("attributes",)), *self._class_rows(tables)),
+            sop_classes=frozenset(uid for _, uids in tables for uid in uids),
             set_values=self._set_values(),
             forced_uids=self._forced_uids(),
             same_value=self._same_value(),
@@ -243,7 +245,7 @@ class _Reading:
         place = self._problems.place(*path)
         return GateRow(condition, because or f"condition {when}", stage or Stage.ORIGINAL, place)
 
-    def _rows(self, path: Path, sop_class: str) -> list[Row]:
+    def _rows(self, path: Path) -> list[Row]:
         table: object = self._table
         for key in path:
             table = table.get(str(key), {}) if isinstance(table, dict) else {}
@@ -254,33 +256,36 @@ class _Reading:
         for text, value in table.items():
             where = (*path, text)
             try:
-                rows.append(read_row(text, value, self._problems.place(*where), sop_class))
+                rows.append(read_row(text, value, self._problems.place(*where)))
             except ProfileError as error:
                 self._wrong(where, *error.problems)
         return rows
 
-    def _sop_classes(self) -> list[tuple[str, str]]:
-        table = self._table.get("sop_class", {})
-        if not isinstance(table, dict):
-            return []
-        known = ((name, names.sop_class_uid(name)) for name in table)
-        return [(name, uid) for name, uid in known if uid is not None]
-
-    def _class_rows(self) -> list[Row]:
+    def _class_tables(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the key of every SOP class table with the UIDs that it names, separated by commas."""
         table = self._table.get("sop_class", {})
         if not isinstance(table, dict):
             self._wrong(("sop_class",), "sop_class is a table of tables: [sop_class.CTImageStorage]")
             return []
-        seen: dict[str, str] = {}
-        for name in table:
-            uid = names.sop_class_uid(name)
-            if uid is None:
-                self._wrong(("sop_class", name), f"{name!r} is no SOP class{names.nearest_sop_class(name)}")
-            elif uid in seen:
-                self._wrong(("sop_class", name), f"{name} and {seen[uid]} are the same SOP class")
-            else:
-                seen[uid] = name
-        return [row for uid, name in seen.items() for row in self._rows(("sop_class", name), uid)]
+        found = []
+        for key in table:
+            uids: dict[str, str] = {}
+            for name in (part.strip() for part in key.split(",")):
+                uid = names.sop_class_uid(name)
+                if uid is None:
+                    near = names.nearest_sop_class(name)
+                    self._wrong(("sop_class", key), f"{name!r} is no SOP class{near}")
+                elif uids.setdefault(uid, name) != name:
+                    self._wrong(("sop_class", key), f"{name} and {uids[uid]} are the same SOP class")
+            found.append((key, tuple(uids)))
+        return found
+
+    def _class_rows(self, tables: list[tuple[str, tuple[str, ...]]]) -> list[Row]:
+        rows: list[Row] = []
+        for key, uids in tables:
+            written = self._rows(("sop_class", key))
+            rows += (replace(row, sop_class=uid) for uid in uids for row in written)
+        return rows
 
     def _set_values(self) -> Mapping[int, Call]:
         values: dict[int, Call] = {}

@@ -19,7 +19,7 @@ from deid_node.profile.selector import Kind, Selector
 _MEANINGS: Final = "D dummy, Z empty, X remove, K keep, C clean, U new UID, R reject"
 
 
-def read_row(text: str, value: object, place: Place, sop_class: str = "") -> Row:
+def read_row(text: str, value: object, place: Place) -> Row:
     """Read one row.
 
     Raises:
@@ -38,7 +38,7 @@ def read_row(text: str, value: object, place: Place, sop_class: str = "") -> Row
         problems += (f"row {text!r}: {problem}" for problem in error.problems)
     if problems or selector is None:
         raise ProfileError(*problems)
-    row = Row(selector, action, place, call, because or "", sop_class)
+    row = Row(selector, action, place, call, because or "")
     _check(row)
     return row
 
