@@ -1,0 +1,144 @@
+"""Action C on text: what identifies goes, the rest stays.
+
+The known identifiers of the object (text_identifiers), what looks like an identifier (text_patterns) and
+names of persons (text_names) are found as spans; this module joins them and takes them out. What was
+found by shape alone does not depend on the object and is remembered, so that the thousandth image of a
+series costs a lookup. PS3.15 E.3.5 (Clean Descriptors Option).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from deid_node.engine.text_identifiers import Identifiers, Kind, contains_any
+from deid_node.engine.text_names import person_names, unknown_words
+from deid_node.engine.text_patterns import FINDERS, Span
+
+__all__ = ["Cleaner", "CleaningOptions", "Identifiers", "Kind", "contains_any"]
+
+_REMEMBERED_CHARACTERS: Final = 1024
+_BLANK_RUN: Final = re.compile(r"[ \t]{2,}")
+_EMPTY_BRACKETS: Final = re.compile(r"[(\[{<][ ,;:.&/-]*[)\]}>]")
+_SEAM: Final = " \t,;:&^=_-/|.#@"
+_OPENING: Final = "([{<"
+_CLOSING: Final = ")]}>"
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningOptions:
+    """What action C takes out besides the known identifiers of the object.
+
+    `unknown` decides over words that no list knows: they stay, or they go as well.
+    """
+
+    dates: bool = True
+    times: bool = True
+    ages: bool = True
+    contacts: bool = True
+    numbers: bool = True
+    addresses: bool = True
+    names: bool = True
+    unknown: Literal["keep", "drop"] = "keep"
+
+
+class Cleaner:
+    """Cleans the texts of one object."""
+
+    __slots__ = ("_identifiers", "_options")
+
+    def __init__(self, identifiers: Identifiers, options: CleaningOptions | None = None) -> None:
+        self._identifiers = identifiers
+        self._options = options or CleaningOptions()
+
+    def clean(self, text: str) -> tuple[str, int]:
+        """Return a decoded value without what identifies, and how many places were taken out.
+
+        A text in which nothing is found is returned as it is. A cleaned text is never longer. Clean
+        the values of a multi-valued element one by one.
+        """
+        known = self._identifiers.find(text)
+        if len(text) <= _REMEMBERED_CHARACTERS:
+            suspects = _remembered_suspects(text, self._options)
+        else:
+            suspects = _suspects(text, self._options)
+        if not known and not suspects:
+            return text, 0
+        return _without(text, _joined(text, [*known, *suspects]))
+
+    def clean_known(self, text: str) -> tuple[str, int]:
+        """Return a decoded value without the known identifiers of the object; all else stays."""
+        known = self._identifiers.find(text)
+        return _without(text, _joined(text, known)) if known else (text, 0)
+
+    def clean_bytes(self, value: bytes) -> tuple[bytes, int]:
+        """Clean a value whose character set is undeclared or wrong.
+
+        ASCII is judged as text; bytes beyond ASCII, and escape sequences, cannot be judged: the words
+        that hold them go.
+        """
+        text, count = self.clean(value.decode("latin-1"))
+        kept, unreadable = _UNREADABLE.subn("", text)
+        if not unreadable:
+            return text.encode("latin-1"), count
+        return _BLANK_RUN.sub(" ", kept).strip(_SEAM).encode("latin-1"), count + unreadable
+
+
+_UNREADABLE: Final = re.compile(r"[^\s\\^=,;:/]*[\x1b\x80-\xff][^\s\\^=,;:/]*")
+
+
+@lru_cache(maxsize=8192)
+def _remembered_suspects(text: str, options: CleaningOptions) -> tuple[Span, ...]:
+    return _suspects(text, options)
+
+
+def _suspects(text: str, options: CleaningOptions) -> tuple[Span, ...]:
+    spans: list[Span] = []
+    for option, (finder, worth_while) in FINDERS.items():
+        if getattr(options, option) and worth_while.search(text):
+            spans.extend(finder(text))
+    if options.names:
+        spans.extend(person_names(text))
+    if options.unknown == "drop":
+        spans.extend(unknown_words(text))
+    return tuple(sorted(set(spans)))
+
+
+def _joined(text: str, spans: list[Span]) -> list[Span]:
+    """Return the spans in order, overlapping ones and those with only signs between them as one."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and (start <= joined[-1][1] or not text[joined[-1][1] : start].strip(" \t,;:.^_'’-/")):
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _without(text: str, spans: list[Span]) -> tuple[str, int]:
+    """Take the spans out and mend the seams: no double blanks, no sign that joins nothing."""
+    cleaned = text[: spans[0][0]]
+    for at, (_, end) in enumerate(spans):
+        following = text[end : spans[at + 1][0] if at + 1 < len(spans) else None]
+        cleaned = _mended(cleaned, following)
+    cleaned = _EMPTY_BRACKETS.sub("", cleaned)
+    if not any(map(str.isalnum, cleaned)):
+        return "", len(spans)
+    return _BLANK_RUN.sub(" ", cleaned).strip(" \t"), len(spans)
+
+
+def _mended(before: str, after: str) -> str:
+    """Join what stands before and after a hole: one blank, or the sign that stood there."""
+    left, right = before.rstrip(_SEAM), after.lstrip(_SEAM)
+    signs = before[len(left) :] + after[: len(after) - len(right)]
+    if not left or left[-1] in "\r\n":
+        return left + right
+    if not right or right[0] in "\r\n":
+        return left + ("." if "." in after[: len(after) - len(right)] and "." in left else "")
+    if left[-1] in _OPENING or right[0] in _CLOSING:
+        return left + (" " if left[-1] not in _OPENING and " " in before[len(left) :] else "") + right
+    if "." in after[: len(after) - len(right)] and " " in signs:
+        return left + ". " + right
+    return left + (signs[0] if signs and " " not in signs else " ") + right

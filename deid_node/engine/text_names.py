@@ -1,0 +1,215 @@
+"""Names of persons in a text, by list, by title and by what stands beside them.
+
+A word is judged by its class (text_words): clinical words stay, names go, common words and unknown ones go
+only beside a name or after a title. Known persons of an object are not this module's business.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from deid_node.engine.text_fold import fold
+from deid_node.engine.text_patterns import Span
+from deid_node.engine.text_words import PARTICLES, WordLists, word_lists
+
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_CAMEL: Final = re.compile(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+(?![a-z])")
+_BESIDE: Final = re.compile(r"\.? ?|, ?|[\^_]{1,4}|['’-]|\. ?,? ?")
+_AFTER_TITLE: Final = re.compile(r"\.? {0,2}|['’-]|[\^_]|\.-")
+_AFTER_CUE: Final = re.compile(r" {0,2}[:=] {0,2}| {1,2}")
+_EASTERN_TITLE: Final = re.compile(
+    r"[\u3400-\u9fff\uac00-\ud7af]{1,4} ?(?:先生|様|さん|氏|医師|医生|大夫|教授|主任|선생님?|교수)"
+)
+
+_TITLES: Final = frozenset(
+    "dr drs prof professor doctor doktor docteur dottore dott dottssa mrs miss mister frau herr herrn mme "
+    "mlle monsieur madame sig signor signora senor senora srta dhr mevr mevrouw meneer schwester pfleger "
+    "pani".split()
+)
+_CAPITALIZED_TITLES: Final = frozenset(
+    {"Mr", "Ms", "Sr", "Sra", "Dra", "Hr", "Fr", "Pan", "Don", "Sir", "Lady"}
+)
+_SUFFIXES: Final = frozenset("md phd jr sr rn do dds facr frcr frcs mbbs rt".split())
+_CUES: Final = frozenset(
+    "patient patientin pt name nom nombre nome naam surname vorname nachname operator technologist "
+    "technician tech radiologist physician referrer attending resident consultant fellow attn by signed "
+    "dictated untersucher arzt ärztin arztin mta mtra mtr mfa medecin medico befunder laborant".split()
+)
+_DISEASE: Final = frozenset(
+    "disease syndrome sign lesion fracture palsy tumor tumour procedure cyst cysts classification score "
+    "criteria node nodes nodule view projection method technique morbus krankheit syndrom zyste fraktur "
+    "tumoren angle canal ligament cells cell chorea sarcoma deformity dystrophy malformation fissure duct "
+    "gland triangle ring operation repair suture catheter filter maladie enfermedad malattia ziekte "
+    "circle encephalopathy anemia thyroiditis sequard abscess pouch grade grading scale".split()
+)
+
+
+@dataclass(slots=True)
+class _Word:
+    start: int
+    end: int
+    text: str
+    folded: str
+    known: bool  # a word of descriptions: clinical or common
+    clinical: bool
+    name: bool  # can be a name at all
+    gone: bool = False
+
+    @property
+    def capitalized(self) -> bool:
+        return self.text[0].isupper()
+
+    @property
+    def title_case(self) -> bool:
+        return self.text[0].isupper() and not (len(self.text) > 1 and self.text.isupper())
+
+
+def person_names(text: str, *, by_list: bool = True) -> list[Span]:
+    """Return the spans of names of persons, with the titles before them.
+
+    Args:
+        text: decoded text in any script.
+        by_list: False to look only for titles and introductions.
+    """
+    lists = word_lists()
+    words = _words(text, lists)
+    spans = [match.span() for match in _EASTERN_TITLE.finditer(text)] if not text.isascii() else []
+    for at, word in enumerate(words):
+        if word.folded in _TITLES or word.text in _CAPITALIZED_TITLES:
+            _take_after_title(text, words, at)
+        elif word.folded in _CUES:
+            _take_after_cue(text, words, at)
+        elif by_list and word.name and not word.known and len(word.text) > 2:
+            word.gone = word.gone or not _is_eponym(text, words, at, lists)
+    if any(word.gone for word in words):
+        _spread(text, words)
+    spans.extend((word.start, word.end) for word in words if word.gone)
+    return spans
+
+
+def unknown_words(text: str) -> list[Span]:
+    """Return the spans of words of three letters and more that no list knows."""
+    return [
+        (word.start, word.end)
+        for word in _words(text, word_lists())
+        if not word.known and len(word.text) > 2 and word.folded not in PARTICLES
+    ]
+
+
+def _words(text: str, lists: WordLists) -> list[_Word]:
+    clinical, common, names = lists.clinical, lists.common, lists.names
+    words: list[_Word] = []
+    for match in _WORD.finditer(text):
+        word = match[0]
+        folded = fold(word)
+        start = match.start()
+        known = folded in clinical or folded in common
+        if not known and folded not in names and not (word.isupper() or word.islower() or word.istitle()):
+            for piece in _CAMEL.finditer(word):
+                part = fold(piece[0])
+                part_known = part in clinical or part in common or len(part) < 4
+                words.append(
+                    _Word(
+                        start + piece.start(),
+                        start + piece.end(),
+                        piece[0],
+                        part,
+                        part_known,
+                        part in clinical,
+                        part in names,
+                    )
+                )
+            continue
+        words.append(_Word(start, match.end(), word, folded, known, folded in clinical, folded in names))
+    return words
+
+
+def _is_eponym(text: str, words: list[_Word], at: int, lists: WordLists) -> bool:
+    """Tell whether a name stands for a disease, a sign or a device here."""
+    if words[at].folded not in lists.eponyms:
+        return False
+    around = words[max(at - 2, 0) : at] + words[at + 1 : at + 4]
+    return any(word.folded in _DISEASE for word in around) or text[words[at].end : words[at].end + 1] == "-"
+
+
+def _take_after_title(text: str, words: list[_Word], at: int) -> None:
+    """Mark a title and the name after it; in capitals DR and MR may be modalities."""
+    title = words[at]
+    taken = 0
+    position = at + 1
+    while position < len(words) and taken < 4:
+        word, before = words[position], words[position - 1]
+        if not _AFTER_TITLE.fullmatch(text, before.end, word.start):
+            break
+        if word.folded in _TITLES or word.folded in {"med", "habil", "univ", "dent"}:
+            position += 1
+            continue
+        if not _follows_title(title, word, taken):
+            break
+        taken += 1
+        position += 1
+    if taken:
+        for word in words[at:position]:
+            word.gone = True
+
+
+def _follows_title(title: _Word, word: _Word, taken: int) -> bool:
+    if len(word.text) == 1:
+        return word.capitalized
+    if word.folded in PARTICLES and not word.clinical:
+        return True
+    if word.clinical:
+        return taken == 0 and title.title_case and word.title_case
+    if word.known:
+        return (taken == 0 and title.title_case and word.title_case) or (word.capitalized and word.name)
+    return word.capitalized or not title.capitalized
+
+
+def _take_after_cue(text: str, words: list[_Word], at: int) -> None:
+    """Mark what is introduced as a name: "Operator: Xyz", "reported by Xyz"."""
+    position = at + 1
+    while position < len(words) and position < at + 4:
+        word, before = words[position], words[position - 1]
+        gap = _AFTER_CUE if position == at + 1 else _BESIDE
+        if word.known or not gap.fullmatch(text, before.end, word.start) or len(word.text) < 2:
+            break
+        colon = (
+            ":" in text[words[at].end : words[at + 1].start]
+            or "=" in text[words[at].end : words[at + 1].start]
+        )
+        if not (word.title_case or (colon and word.capitalized)):
+            break
+        word.gone = True
+        position += 1
+
+
+def _spread(text: str, words: list[_Word]) -> None:
+    """Take along what belongs to a name beside it: other parts, initials, particles, suffixes."""
+    for order in (range(len(words)), range(len(words) - 1, -1, -1)):
+        step = 1 if order.step > 0 else -1
+        for at in order:
+            if not words[at].gone or not 0 <= at + step < len(words):
+                continue
+            beside = at + step
+            word = words[beside]
+            first, second = (at, beside) if step > 0 else (beside, at)
+            gap = text[words[first].end : words[second].start]
+            if word.gone or not _BESIDE.fullmatch(gap):
+                continue
+            word.gone = _belongs(word, gap, text[word.end : word.end + 1], after=step > 0)
+
+
+def _belongs(word: _Word, gap: str, following: str, *, after: bool) -> bool:
+    if after and word.folded in _SUFFIXES:
+        return not word.clinical or "," in gap
+    if len(word.text) == 1:
+        return "'" in gap or "’" in gap or "^" in gap or (following == "." and word.capitalized)
+    if word.folded in PARTICLES and not after:
+        return True
+    if word.clinical:
+        return False
+    if word.known:
+        return word.name and word.capitalized
+    return word.capitalized or "^" in gap
