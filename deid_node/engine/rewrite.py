@@ -290,17 +290,19 @@ class Rewrite:
         new_uid = self._value_after(SOP_INSTANCE_UID, plan, place, inserts)
         if not new_uid:
             raise Rejected("the procedure leaves no SOP Instance UID", code="no-sop-instance")
-        self._attributes = {
-            tag: self._value_after(tag, plan, place, inserts) for tag in self._deidentifier.capture
-        }
-        self._check_result()
         self.heading = heading_of(sop_class_uid, new_uid, self._transfer_syntax_uid)
         subject.kept = subject.changed = subject.removed = subject.cleaned = 0
         out = _composed(plan, place, inserts)
         if subject.residual(out):
-            guarded = self._deidentifier.plans.plan(plan.table, plan.encoding, guard=True)
+            plan = self._deidentifier.plans.plan(plan.table, plan.encoding, guard=True)
             subject.kept = subject.changed = subject.removed = subject.cleaned = 0
-            out = _composed(guarded, place, inserts)
+            out = _composed(plan, place, inserts)
+        counts = subject.kept, subject.changed, subject.removed, subject.cleaned
+        self._attributes = {
+            tag: self._value_after(tag, plan, place, inserts) for tag in self._deidentifier.capture
+        }
+        subject.kept, subject.changed, subject.removed, subject.cleaned = counts
+        self._check_result()
         return out
 
     def _inserts(self, plan: Plan, place: Place) -> dict[int, bytes]:
