@@ -86,7 +86,7 @@ class Cleaner:
         return _BLANK_RUN.sub(" ", kept).strip(_SEAM).encode("latin-1"), count + unreadable
 
 
-_UNREADABLE: Final = re.compile(r"[^\s\\^=,;:/]*[\x1b\x80-\xff][^\s\\^=,;:/]*")
+_UNREADABLE: Final = re.compile(r"[^\s\\]*\x1b[^\s\\]*|[^\s\\^=,;:/]*[\x80-\xff][^\s\\^=,;:/]*")
 
 
 @lru_cache(maxsize=8192)
