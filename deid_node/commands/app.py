@@ -1,0 +1,48 @@
+"""All commands under one name."""
+
+from __future__ import annotations
+
+import typer
+
+from deid_node.commands import (
+    check,
+    deidentify,
+    explain,
+    peers,
+    procedure,
+    profile,
+    quarantine,
+    queue,
+    serve,
+    spool,
+)
+from deid_node.commands.terminal import say
+
+app = typer.Typer(
+    name="deid-node",
+    help="A DICOM network node that de-identifies on the wire and loses nothing.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("check")(check.check)
+app.command("deidentify")(deidentify.deidentify)
+app.command("explain")(explain.explain)
+app.command("send")(peers.send)
+app.command("echo")(peers.echo)
+app.command("status")(queue.status)
+app.add_typer(queue.app, name="queue")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(profile.app, name="profile")
+app.add_typer(procedure.app, name="procedure")
+app.command("fsck")(spool.fsck)
+app.command("backup")(spool.backup)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from deid_node import __version__
+
+    say(__version__)
