@@ -153,8 +153,6 @@ class CStoreSender:
 
     def _send(self, parcel: Parcel, contexts: frozenset[Context]) -> Outcome:
         entry = parcel.entry
-        if not entry.length or entry.length % 2:
-            return Held(f"{HeldFor.NOT_SENDABLE}: the dataset has an odd length")
         first = [entry.context, *sorted(contexts - {entry.context})][:MAX_CONTEXTS]
         try:
             association = self._ready([entry.context] if entry.context in self._proposed else first)
@@ -164,6 +162,8 @@ class CStoreSender:
             answer = _store(association, parcel)
         except ContextNotAcceptedError:
             return Held(f"{HeldFor.NOT_SENDABLE}: the presentation context was not accepted")
+        except ValueError:  # nothing was sent
+            return Held(f"{HeldFor.NOT_SENDABLE}: the dataset is empty or has an odd length")
         except AssociationError as error:
             self._association = None
             if self._has_rested:  # it may have ended while it was idle, which is no fault of this object

@@ -132,12 +132,8 @@ class Draft:
         """Sync, close, rename. A sync that failed is not tried again: the pages may be lost by then."""
         spool, name = self._spool, self._name
         if spool.durable:
-            try:
-                os.fdatasync(self._fd)
-            except OSError as error:
-                if not is_shortage(error):
-                    spool.fail(f"Sync of a spool file failed ({error.strerror}).")
-                raise
+            reach("before-sync")
+            os.fdatasync(self._fd)
         reach("after-sync")
         os.rename(f"incoming/{name}", place(name), src_dir_fd=spool.root_fd, dst_dir_fd=spool.root_fd)
         fd, self._fd = self._fd, -1

@@ -64,6 +64,7 @@ class Spool:
         self._naming = threading.Lock()
         self._prefix = ""
         self._names_left = 0
+        self._closed = False
 
     @classmethod
     def open(
@@ -216,7 +217,10 @@ class Spool:
             bell.set()
 
     def close(self) -> None:
-        """Finish the ledger's work and let another node open the spool."""
+        """Finish the ledger's work and let another node open the spool; also twice."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.close()
         os.close(self.root_fd)
         os.close(self._lock_fd)

@@ -160,6 +160,7 @@ class Writer:
         for folder in {work.folder for work in group if work.folder is not None}:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root_fd)
             try:
+                reach("before-folder-sync")
                 os.fsync(fd)
             except OSError as error:
                 self.fail(f"Sync of a spool folder failed ({error.strerror}).")
