@@ -47,6 +47,7 @@ _ROWS: Final = (
     ("NTPSourceAddress", "X", _DEVICE, "network address of a device"),
     ("TimeSource", "X", _DEVICE, "name or network address of a device"),
     ("DeviceID", "X/Z/D", _DEVICE, "user's identifier of a device"),
+    ("RadiationMachineName", "X/Z/D", _DEVICE, "names one machine of the institution"),
     ("AuthorizationEquipmentCertificationNumber", "X/Z/D", _DEVICE, "number of one device"),
     ("ImageID", "X", _DESCRIPTOR, "identifier given by a person or a device, free text"),
     ("StorageMediaFileSetID", "X/Z", _NONE, "label of one medium"),

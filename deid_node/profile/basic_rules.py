@@ -15,7 +15,7 @@ from deid_node.profile.basic_own_rows import own_rows
 from deid_node.profile.options import Option
 from deid_node.profile.procedure import Action, Call, Rule
 from deid_node.profile.protected import PROTECTED
-from deid_node.standard import confidentiality
+from deid_node.standard import confidentiality, iod
 from deid_node.standard.confidentiality import Confidentiality
 from deid_node.standard.dictionary import Attribute, attribute, keywords
 
@@ -206,13 +206,16 @@ def _unlisted(known: Attribute, type_: str | None, options: frozenset[Option]) -
         return _unlisted_uid(known, options)
     if type_ is None:
         return _foreign(known, vr)
-    if known.keyword not in _NO_FREE_TEXT and (
-        vr in _TEXTS
-        or (vr in _SHORT_TEXTS and bool(_DESCRIBES.search(known.keyword)))
-        or known.keyword in _ALSO_FREE_TEXT
-    ):
+    if _is_free_text(known, vr):
         return Rule(Action.C, "free text of the IOD; identifiers in it are taken out", f"{_OWN}: free text")
     return Rule(Action.K, "holds no identity (not listed in PS3.15 E.1-1)", f"in the IOD, Type {type_}")
+
+
+def _is_free_text(known: Attribute, vr: str) -> bool:
+    if known.keyword in _NO_FREE_TEXT:
+        return False
+    describes = vr in _SHORT_TEXTS and _DESCRIBES.search(known.keyword) is not None
+    return vr in _TEXTS or describes or known.keyword in _ALSO_FREE_TEXT
 
 
 def _unlisted_uid(known: Attribute, options: frozenset[Option]) -> Rule:
@@ -231,6 +234,9 @@ def _foreign(known: Attribute, vr: str) -> Rule:
         return Rule(Action.K, "each attribute of its items has a rule of its own", by)
     if vr in _NUMBERS and not set(known.vrs) & _BINARY:
         return Rule(Action.K, "a number or a defined term holds no identity", by)
+    # Extended objects carry what other IODs define: Rescale Type in PET, Sequence Name in enhanced MR.
+    if vr in _SHORT_TEXTS and known.tag in iod.all_tags() and not _is_free_text(known, vr):
+        return Rule(Action.C, "a technical term that other IODs have; identifiers in it are taken out", by)
     return Rule(Action.X, "free text, a date or bytes, and this IOD does not have it", by)
 
 

@@ -140,6 +140,12 @@ def uses(iod_key: str, tag: int, path: Iterable[int] = ()) -> tuple[Use, ...]:
 
 
 @cache
+def all_tags() -> frozenset[int]:
+    """Return every tag that some IOD has at some place."""
+    return frozenset(tag for number in range(1, len(_lines()) + 1) for tag in item_kind(number).types)
+
+
+@cache
 def _types_below(number: int) -> Mapping[int, frozenset[str]]:
     """Return tag to its Types in a kind and in all items below."""
     kind = item_kind(number)
