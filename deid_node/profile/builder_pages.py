@@ -45,17 +45,28 @@ def page_rows(table: Table, sop_class_uid: str) -> Iterator[PageRow]:
 
 
 def _differing(top: Table, table: Table, path: tuple[str, ...], seen: set[int]) -> Iterator[PageRow]:
-    for sequence, rule in sorted(table.rules.items()):
-        items = rule.items
-        if items is None or id(items) in seen:
+    sequences = sorted(
+        ((tag, rule.items) for tag, rule in table.rules.items() if rule.items is not None),
+        key=lambda pair: pair[0],
+    )
+    for sequence, items in sequences:
+        if id(items) in seen:
             continue
         seen.add(id(items))
         inside = (*path, _keyword(sequence))
-        for tag, own in sorted(items.rules.items()):
-            usual = top.rules.get(tag)
-            if usual is None or usual.action is not own.action:
-                yield PageRow(tag, _keyword(tag), _vr(tag), inside, own, ())
+        for tag in sorted(_otherwise(top, items)):
+            yield PageRow(tag, _keyword(tag), _vr(tag), inside, items.rules[tag], ())
         yield from _differing(top, items, inside, seen)
+
+
+def _otherwise(top: Table, items: Table) -> list[int]:
+    """Return the tags that get another action in these items than on top."""
+    usual = top.rules
+    return [
+        tag
+        for tag, own in items.rules.items()
+        if usual.get(tag) is not own and (tag not in usual or usual[tag].action is not own.action)
+    ]
 
 
 def page(table: Table, sop_class_uid: str, title: str) -> str:
