@@ -73,14 +73,17 @@ class Form:
         return struct.pack(self.order + f"{len(numbers)}H", *numbers)
 
     def dataset(self, *elements: bytes, sop_class_uid: str = SC, sop_instance_uid: str = INSTANCE) -> bytes:
-        """Return a dataset: the two SOP UIDs and the elements, which come after them."""
-        return b"".join(
-            (
-                self.element(0x00080016, "UI", sop_class_uid.encode()),
-                self.element(0x00080018, "UI", sop_instance_uid.encode()),
-                *elements,
-            )
+        """Return a dataset: the elements in the order given, the two SOP UIDs where they belong."""
+        uids = (
+            self.element(0x00080016, "UI", sop_class_uid.encode()),
+            self.element(0x00080018, "UI", sop_instance_uid.encode()),
         )
+        before = [element for element in elements if self._precedes_uids(element)]
+        return b"".join((*before, *uids, *elements[len(before) :]))
+
+    def _precedes_uids(self, element: bytes) -> bool:
+        group, low = struct.unpack_from(self.order + "HH", element)
+        return bool(group << 16 | low < 0x00080016)
 
 
 EXPLICIT = Form("explicit", "1.2.840.10008.1.2.1", explicit=True, order="<")
