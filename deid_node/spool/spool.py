@@ -109,7 +109,8 @@ class Spool:
             except (OSError, sqlite3.Error) as error:
                 raise SpoolError(f"The spool {folder} cannot be opened: {error}.") from error
             undo.pop_all()
-        writer, room = Writer(conn, root_fd, durable=durable), Room(root_fd, reserve_bytes)
+        room = Room(root_fd, reserve_bytes)
+        writer = Writer(conn, root_fd, durable=durable, relieve=room.relieve)
         return cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
 
     @property

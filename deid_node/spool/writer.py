@@ -73,8 +73,12 @@ class Work(Generic[T]):
 class Writer:
     """Commits work in groups. After a sync or commit that failed it takes nothing any more."""
 
-    def __init__(self, conn: sqlite3.Connection, root_fd: int, *, durable: bool) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, root_fd: int, *, durable: bool, relieve: Callable[[], bool]
+    ) -> None:
+        """Write with `conn`; `relieve` makes some space on a full disk, if it can."""
         self._conn = conn
+        self._relieve = relieve
         self._root_fd = root_fd
         self._durable = durable
         self._queue: deque[Work[Any]] = deque()
@@ -193,7 +197,7 @@ class Writer:
         return None
 
     def _undo(self, group: list[Work[Any]], error: Exception) -> None:
-        """Roll back; patient work waits for the shortage to end, everything else has failed."""
+        """Roll back; patient work waits for the shortage to end, all does if it is relieved already."""
         short = is_shortage(error) and self.failed is None
         try:
             if self._conn.in_transaction:
@@ -202,7 +206,8 @@ class Writer:
             short = False
         if not short:
             self.fail(f"The ledger cannot be written ({type(error).__name__}).")
-        again = [work for work in group if short and work.patient]
+        relieved = short and self._relieve()
+        again = [work for work in group if relieved or (short and work.patient)]
         told = SpoolError("The spool is short of space." if short else self.failed or "")
         for work in group:
             if work not in again:

@@ -1,0 +1,197 @@
+"""What was acknowledged is sent unchanged or not at all: flipped bits, cut and swapped files, full disks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deid_node.errors import SpoolError
+from deid_node.spool import Delivered, Held, Spool, open_checked
+from tests.peers import wait_for
+from tests.spool.objects import dataset, objects_in, put
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1 << (at % 8)
+    path.write_bytes(content)
+
+
+def test_every_flipped_bit_is_found_before_sending(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    for number in range(200):
+        put(spool, number, content=dataset(number, 600))
+    entries = spool.claim("a", 200)
+    for number, entry in enumerate(entries):
+        flip(Path(entry.path), number * 3)
+
+    opened = [open_checked(entry) for entry in entries]
+
+    assert opened == [Held("damaged")] * 200
+    spool.close()
+
+
+def test_swapped_cut_and_missing_files_are_found_before_sending(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    for number in range(4):
+        put(spool, number)
+    entries = spool.claim("a", 4)
+    one, two, three, four = (Path(entry.path) for entry in entries)
+    os.rename(one, tmp_path / "swap")
+    os.rename(two, one)
+    os.rename(tmp_path / "swap", two)
+    os.truncate(three, 10)
+    four.unlink()
+
+    assert [open_checked(entry) for entry in entries] == [Held("damaged")] * 3 + [Held("missing")]
+    spool.close()
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "spool", durable=False)
+    put(spool, 1)
+    (entry,) = spool.claim("a")
+    os.rename(entry.path, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", entry.path)
+
+    assert open_checked(entry) == Held("damaged")
+    spool.close()
+
+
+def test_a_damaged_object_is_held_for_every_destination_that_still_waits(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1, destinations=("a", "b", "c"))
+    spool.settle(spool.claim("a")[0], Delivered())
+    (entry,) = spool.claim("b")
+
+    spool.settle(entry, Held("damaged"))
+    spool.flush()
+
+    assert {(row.destination, row.state, row.why) for row in spool.desk.queue()} == {
+        ("b", "held", "damaged"),
+        ("c", "held", "damaged"),
+    }
+    assert len(objects_in(tmp_path)) == 1
+    spool.close()
+
+
+def test_a_resent_object_mends_a_damaged_one(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1, destinations=("a", "b"))
+    (entry,) = spool.claim("a")
+    flip(Path(entry.path), 100)
+    spool.settle(entry, Held("damaged"))
+
+    put(spool, 1, destinations=("a", "b"))
+
+    mended = [*spool.claim("a"), *spool.claim("b")]
+    assert len(mended) == 2
+    for entry in mended:
+        opened = open_checked(entry)
+        assert not isinstance(opened, Held)
+        os.close(opened)
+        spool.settle(entry, Delivered())
+    spool.close()
+    Spool.open(tmp_path, durable=False).close()
+    assert objects_in(tmp_path) == []
+
+
+# --- no space ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("not permitted to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take every byte that is free, in large and then in small pieces."""
+    path = disk / "other"
+    with path.open("wb", buffering=0) as file:
+        for piece in (1 << 20, 4096, 512):
+            try:
+                while True:
+                    file.write(bytes(piece))
+            except OSError:
+                continue
+    return path
+
+
+def test_on_a_full_disk_an_object_is_withdrawn_whole_and_the_spool_goes_on(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        spool = Spool.open(disk / "spool", reserve_bytes=0)
+        kept = 0
+        with pytest.raises(SpoolError):
+            for number in range(1000):
+                put(spool, number, content=dataset(number, 100_000))
+                kept += 1
+
+        assert kept > 10
+        assert spool.failed is None
+        assert len(objects_in(disk / "spool")) == kept == len(spool.desk.queue())
+        spool.close()
+
+
+def test_what_was_begun_is_finished_when_somebody_else_fills_the_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        spool = Spool.open(disk / "spool")
+        for number in range(100):
+            put(spool, number)
+        entries = spool.claim("a", 100)
+        other = fill(disk)
+
+        for entry in entries:
+            spool.settle(entry, Delivered())
+        spool.flush()
+
+        assert spool.desk.queue() == []
+        assert not spool.has_room()
+        other.unlink()
+        wait_for(spool.has_room, "room again")
+        put(spool, 1000)
+        spool.close()
+
+
+def test_new_objects_are_refused_while_there_is_still_room_to_settle(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        spool = Spool.open(disk / "spool", reserve_bytes=16 << 20)  # 5 % of the disk, then
+        (disk / "other").write_bytes(bytes((16 << 20) - (600 << 10)))
+
+        with pytest.raises(SpoolError, match="no room"):
+            spool.draft()
+
+        assert not spool.has_room()
+        assert spool.failed is None
+        spool.close()
+
+
+def test_a_file_over_the_limit_of_the_process_is_withdrawn(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, hard))
+    try:
+        with pytest.raises(SpoolError):
+            put(spool, 2, content=dataset(2, 5 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert spool.failed is None
+    assert len(objects_in(tmp_path)) == 1
+    put(spool, 2, content=dataset(2, 5 << 20))
+    spool.close()
