@@ -237,8 +237,9 @@ def run(node: Node, read: Callable[[], Loaded], manager: ServiceManager | None =
             if hang_up.is_set():
                 hang_up.clear()
                 node.reload(read)
+        failed = node.failed
         manager.tell("STOPPING=1")
     finally:
         manager.stop()
         node.stop()
-    return node.failed
+    return failed
