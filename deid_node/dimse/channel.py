@@ -20,6 +20,8 @@ from deid_node.errors import AssociationError
 
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_NOT_READ: Final = "the peer did not take the data in time"
+_FILE_ENDED: Final = "the file ended before the dataset did"
 
 
 class Channel:
@@ -66,10 +68,15 @@ class Channel:
             except (OSError, ValueError) as error:
                 raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
 
-    def send_file(self, header: bytes, file: int, offset: int, length: int, deadline: float) -> None:
-        """Send a header and, after it, `length` bytes of an open file from `offset` on."""
+    def send_file(
+        self, header: bytes, file: int, offset: int, length: int, deadline: float, after: bytes = b""
+    ) -> None:
+        """Send a header, `length` bytes of an open file from `offset` on, and what comes after."""
         if self._secured:
-            self.send(header + os.pread(file, length, offset), deadline)
+            content = os.pread(file, length, offset)
+            if len(content) < length:
+                raise AssociationError(_FILE_ENDED)
+            self.send(header + content + after, deadline)
             return
         self.send(header, deadline, more=True)
         end = offset + length
@@ -82,8 +89,9 @@ class Channel:
             except (OSError, ValueError) as error:
                 raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
             if not sent:
-                raise AssociationError("the file ended before the dataset did")
+                raise AssociationError(_FILE_ENDED)
             offset += sent
+        self.send(after, deadline)
 
     def receive(self, count: int, deadline: float) -> bytes:
         """Receive exactly `count` bytes."""
@@ -123,9 +131,6 @@ class Channel:
             if self._poll.poll(left_s * 1000):
                 return
         raise AssociationError("the peer did not answer in time" if event == select.POLLIN else _NOT_READ)
-
-
-_NOT_READ: Final = "the peer did not take the data in time"
 
 
 def _reason(error: Exception) -> str:

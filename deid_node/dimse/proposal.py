@@ -187,7 +187,7 @@ def _uid(body: bytes) -> str:
 
 def acceptable_ae_title(raw: bytes, otherwise: AssociationRejection) -> AETitle:
     """Return the AE title, or raise ProposalRejected; stricter than PS3.5, since titles name routes."""
-    text = raw.rstrip(b"\0").decode("ascii", errors="replace").strip(" ")
+    text = raw.strip(b"\0 ").decode("ascii", errors="replace")  # some senders pad with NUL
     if _AE_TITLE.fullmatch(text) is None:
         raise ProposalRejected(otherwise)
     return AETitle(text)

@@ -26,7 +26,7 @@ from deid_node.dimse.command import Command, CommandField
 from deid_node.dimse.implementation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
-    silence_pynetdicom,
+    silence_libraries,
 )
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.listening import cannot_listen, plain_address
@@ -80,7 +80,7 @@ class PynetdicomAcceptor:
         Raises:
             ConfigurationError: the address cannot be used.
         """
-        silence_pynetdicom()
+        silence_libraries()
         _config.LOG_HANDLER_LEVEL = "none"  # its handlers write datasets to the log
         _config.STORE_RECV_CHUNKED_DATASET = False  # it writes identified bytes to the disk
         try:
@@ -213,10 +213,11 @@ class PynetdicomAcceptor:
             syntaxes = proposed.setdefault(str(context.abstract_syntax), {})
             syntaxes.update(dict.fromkeys(filter(is_supported, map(str, context.transfer_syntax))))
         return [
-            _as_scp(abstract_syntax, list(syntaxes))
+            # Without one that we support, one that is not proposed: the result is then "transfer
+            # syntaxes not supported".
+            _as_scp(abstract_syntax, list(syntaxes) or [IMPLICIT_LITTLE])
             for abstract_syntax, syntaxes in proposed.items()
-            if syntaxes
-            and (abstract_syntax == VERIFICATION or self._intake.supports(caller, abstract_syntax))
+            if abstract_syntax == VERIFICATION or self._intake.supports(caller, abstract_syntax)
         ]
 
 

@@ -79,10 +79,13 @@ def read_associate_ac(encoded: bytes, contexts: Sequence[Context]) -> Accepted:
     try:
         pdu.decode(encoded)
         ids = dict(_accepted(pdu, contexts))
-        maximum = pdu.user_information.maximum_length if pdu.user_information else None
+        information = pdu.user_information
+        maximum = information.maximum_length if information else None
     except Exception as error:
         # Whatever its decoder raises: asserts, missing keys, struct errors.
         raise AssociationError(f"A-ASSOCIATE-AC cannot be read ({type(error).__name__})") from None
+    if information is None:
+        raise AssociationError("A-ASSOCIATE-AC is not complete")
     max_pdu_bytes = int(maximum or 0)
     if 0 < max_pdu_bytes < SMALLEST_PEER_PDU:
         raise AssociationError(f"the peer takes PDUs of {max_pdu_bytes} bytes at most, which is too little")

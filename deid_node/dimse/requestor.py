@@ -17,7 +17,7 @@ from deid_node.dimse import pdu
 from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.channel import Channel
 from deid_node.dimse.command import Command, CommandField, echo_request, read_command, store_request
-from deid_node.dimse.implementation import silence_pynetdicom
+from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.negotiation import VERIFICATION
 from deid_node.dimse.pdu import AbortReason, PduType, ProtocolViolation
 from deid_node.dimse.peer import (
@@ -28,6 +28,7 @@ from deid_node.dimse.peer import (
 )
 from deid_node.dimse.request import MAX_CONTEXTS, Accepted, Context, associate_rq, read_associate_ac
 from deid_node.dimse.status import StoreStatus
+from deid_node.dimse.syntaxes import DEFLATED
 from deid_node.errors import AssociationError
 
 _MAX_ANSWER_BYTES: Final = 256 * 1024
@@ -61,7 +62,7 @@ class Requestor:
             AssociationRejectedError: the peer rejected it.
             AssociationError: no connection, no answer in time, or not the answer of a DICOM node.
         """
-        silence_pynetdicom()
+        silence_libraries()
         contexts = tuple(dict.fromkeys(contexts))
         if not 0 < len(contexts) <= MAX_CONTEXTS:
             raise ValueError(f"an association has 1 to {MAX_CONTEXTS} presentation contexts")
@@ -95,22 +96,26 @@ class Requestor:
         Args:
             file: a file or its descriptor; its position is neither used nor moved.
             offset: of the first byte of the dataset, after the file meta information.
-            length: bytes of the dataset; even (PS3.5 7.1.1), as fragments have to be.
+            length: bytes of the dataset; even (PS3.5 7.1.1), as fragments have to be. A deflated
+                dataset may be odd: it is sent with the NUL that PS3.5 A.5 asks for.
 
         Raises:
             ContextNotAcceptedError: not negotiated; nothing was sent, the association goes on.
             AssociationError: the association was lost; whether the object was stored is not known.
         """
         context_id = self._context_id((sop_class_uid, transfer_syntax_uid))
-        if length <= 0 or length % 2:
+        padding = b"\0" if length % 2 and transfer_syntax_uid == DEFLATED else b""
+        if length <= 0 or (length + len(padding)) % 2:
             raise ValueError("the length of a dataset is even and not zero")
         descriptor = file if isinstance(file, int) else file.fileno()
         message_id = self._next_message_id()
         try:
-            self._send_command(
-                context_id, store_request(sop_class_uid, sop_instance_uid, message_id), more=True
-            )
-            self._send_dataset(context_id, descriptor, offset, length)
+            rq = store_request(sop_class_uid, sop_instance_uid, message_id)
+            try:
+                self._send_command(context_id, rq, more=True)
+                self._send_dataset(context_id, descriptor, offset, length, padding)
+            except AssociationError as lost:
+                raise self._told(lost) from None
             answer = self._answer(context_id, CommandField.C_STORE_RSP, message_id)
             if answer.sop_instance_uid not in ("", sop_instance_uid):
                 raise AssociationError("the peer answered for another SOP instance")
@@ -196,14 +201,26 @@ class Requestor:
         frames = pdu.command_frames(context_id, command, self._peer_max_pdu)
         self._channel.send(frames, self._deadline(), more=more)
 
-    def _send_dataset(self, context_id: int, descriptor: int, offset: int, length: int) -> None:
+    def _send_dataset(
+        self, context_id: int, descriptor: int, offset: int, length: int, padding: bytes
+    ) -> None:
         """Send a dataset in fragments of even length, the last one marked and never empty."""
         while length:
             fragment = min(length, self._fragment_bytes)
             length -= fragment
-            header = pdu.data_header(context_id, fragment, 0 if length else pdu.LAST)
-            self._channel.send_file(header, descriptor, offset, fragment, self._deadline())
+            after = b"" if length else padding
+            header = pdu.data_header(context_id, fragment + len(after), 0 if length else pdu.LAST)
+            self._channel.send_file(header, descriptor, offset, fragment, self._deadline(), after)
             offset += fragment
+
+    def _told(self, lost: AssociationError) -> AssociationError:
+        """Return why the peer gave up, when it said so before it closed the connection."""
+        try:
+            kind, content = _receive_pdu(self._channel, monotonic())
+        except AssociationError:
+            return lost
+        said = _not_expected(kind, content)
+        return said if isinstance(said, AssociationAbortedError) else lost
 
     def _answer(self, context_id: int, field: CommandField, message_id: int) -> Command:
         """Receive the response to a request."""

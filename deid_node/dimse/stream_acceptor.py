@@ -16,6 +16,7 @@ import structlog
 
 from deid_node.dimse.association import Intake
 from deid_node.dimse.hall import Hall
+from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.listening import listen, plain_address
 from deid_node.dimse.stream_association import StreamAssociation
@@ -61,6 +62,7 @@ class StreamAcceptor:
         Raises:
             ConfigurationError: the address cannot be used.
         """
+        silence_libraries()
         self._listener = listen(*self._address)
         self._listener.setblocking(False)
         self._address = (self._address[0], self._listener.getsockname()[1])

@@ -57,8 +57,7 @@ class StreamAssociation:
             self._log.error("dimse.association_fault", error=type(error).__name__)
             self._abort("fault", AbortReason.NOT_SPECIFIED)
         finally:
-            if self._messages is not None:
-                self._messages.abort()
+            self._forget()
             self._wire.close()
 
     # --- beginning ------------------------------------------------------------------------------
@@ -131,7 +130,13 @@ class StreamAssociation:
 
     def _abort(self, word: str, reason: AbortReason) -> None:
         self._log.info("dimse.association_aborted", by="node", reason=word, **self._counts())
+        self._forget()
         self._wire.say_last(pdu.abort(reason), self._limits.linger_s)
+
+    def _forget(self) -> None:
+        """Let the intake forget the object that is under way, before time is spent on the peer."""
+        if self._messages is not None:
+            self._messages.abort()
 
     def _counts(self) -> dict[str, object]:
         if self._messages is None:
