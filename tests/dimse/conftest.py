@@ -1,0 +1,57 @@
+"""Acceptors on free ports, stopped at the end of each test, with nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from deid_node.dimse.association import Acceptor
+from deid_node.dimse.limits import AssociationLimits
+from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
+from deid_node.dimse.stream_acceptor import StreamAcceptor
+from tests.dimse.recording import RecordingIntake
+from tests.peers import wait_for
+
+QUICK = AssociationLimits(
+    handshake_s=0.5, request_s=0.6, pdu_s=0.6, idle_s=30.0, send_s=2.0, linger_s=0.3, rate_window_s=0.8
+)
+"""The default limits, with deadlines that a test can wait for."""
+
+
+def _association_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("dimse-")]
+
+
+@pytest.fixture
+def intake() -> RecordingIntake:
+    return RecordingIntake()
+
+
+@pytest.fixture
+def stream(intake: RecordingIntake) -> Iterator[Callable[..., StreamAcceptor]]:
+    """Start stream acceptors; none of their threads is left at the end."""
+    started: list[StreamAcceptor] = []
+
+    def start(limits: AssociationLimits = QUICK, **keywords: Any) -> StreamAcceptor:
+        acceptor = StreamAcceptor(intake, port=0, limits=limits, **keywords)
+        acceptor.start()
+        started.append(acceptor)
+        return acceptor
+
+    yield start
+    for acceptor in started:
+        acceptor.stop(0)
+    wait_for(lambda: not _association_threads(), "no thread is left")
+
+
+@pytest.fixture(params=[StreamAcceptor, PynetdicomAcceptor], ids=["stream", "pynetdicom"])
+def acceptor(request: pytest.FixtureRequest, intake: RecordingIntake) -> Iterator[Acceptor]:
+    """A started acceptor of each kind."""
+    made: Acceptor = request.param(intake, port=0)
+    made.start()
+    yield made
+    made.stop(0)
+    wait_for(lambda: not _association_threads(), "no thread is left")
