@@ -1,0 +1,132 @@
+"""The functions of `do = "..."` in rows: what each makes of one decoded value.
+
+Names and parameters are described and checked in `profile.functions`; here they are applied. All are
+pure: keys, tables, facts of the object and today's date come in through `Context`, and the same input
+gives the same output on every node. Limits of the VR (`fit`) and the coding of the element are the
+caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from deid_node.engine import functions_keyed as keyed
+from deid_node.engine import functions_numbers as numbers
+from deid_node.engine import functions_text as texts
+from deid_node.engine.dates import capped_age, partial_age, partial_date, truncate
+from deid_node.engine.functions_context import Context, Outcome, Params, Result, missing_value, text_of
+
+__all__ = ["FUNCTIONS", "Context", "Function", "Outcome", "Result", "apply", "apply_to_values"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function.
+
+    `apply` gets a value without padding, the parameters as the profile read them, and the context.
+    `per_value` is False where the result stands for all values of the element.
+    """
+
+    apply: Callable[[str, Params, Context], Result]
+    per_value: bool = True
+
+
+def apply(name: str, value: str, params: Params, context: Context) -> Result:
+    """Apply a function to one value.
+
+    Returns:
+        The new value, `Outcome.DROP` when this value has to go, `Outcome.REMOVE` when the element has.
+
+    Raises:
+        KeyError: no such function.
+        Rejected: the row says that such a value rejects or holds the object.
+        Fault: the function cannot be applied to this value.
+    """
+    return FUNCTIONS[name].apply(value, params, context)
+
+
+def apply_to_values(name: str, values: list[str], params: Params, context: Context) -> list[str] | None:
+    """Apply a function to all values of an element; None when the element has to be removed.
+
+    Empty values stay empty, except for functions whose result does not depend on the value.
+    """
+    function = FUNCTIONS[name]
+    if not function.per_value:
+        result = function.apply("\\".join(values), params, context)
+        return None if result is Outcome.REMOVE else [text_of(result)]
+    made: list[str] = []
+    for value in values:
+        result = function.apply(value, params, context) if value else ""
+        if result is Outcome.REMOVE:
+            return None
+        if result is not Outcome.DROP:
+            made.append(text_of(result))
+    return made
+
+
+def _empty(value: str, params: Params, context: Context) -> Result:
+    return ""
+
+
+def _redact(value: str, params: Params, context: Context) -> Result:
+    part: bytes | None = None
+    if context.vr == "AS" and params.get("partial_ages"):
+        part = partial_age(value.encode("ascii", "replace"))
+    elif context.vr in {"DA", "DT"} and params.get("partial_dates"):
+        part = partial_date(value.encode("ascii", "replace"), context.vr, context.today)
+    return Outcome.DROP if part is None else part.decode("ascii")
+
+
+def _age_cap(value: str, params: Params, context: Context) -> Result:
+    capped = capped_age(value.encode("ascii", "replace"), int(str(params.get("limit", 89))))
+    return Outcome.DROP if capped is None else capped.decode("ascii")
+
+
+def _date_truncate(value: str, params: Params, context: Context) -> Result:
+    truncated = truncate(value.encode("ascii", "replace"), context.vr, str(params.get("to", "year")))
+    return Outcome.DROP if truncated is None else truncated.decode("ascii")
+
+
+def _substitute(value: str, params: Params, context: Context) -> Result:
+    return str(params.get("with", "ANONYMOUS"))
+
+
+def _lookup(value: str, params: Params, context: Context) -> Result:
+    name = str(params["table"])
+    by = params.get("by") or 0
+    sought = context.original(int(str(by))) if by else value
+    found = context.tables.get(name, {}).get(sought)
+    if found is not None:
+        return found
+    missing = str(params.get("missing", "reject"))
+    if missing == "hash":
+        return keyed.hashed(sought, {}, context)
+    return missing_value(missing, value, f"the lookup table {name!r} has no row for a value")
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
+    {
+        "empty": Function(_empty, per_value=False),
+        "uid": Function(keyed.mapped_uid),
+        "redact": Function(_redact),
+        "date_shift": Function(keyed.shifted_date),
+        "perturb": Function(numbers.perturbed),
+        "hash": Function(keyed.hashed),
+        "encrypt": Function(keyed.encrypted),
+        "substitute": Function(_substitute, per_value=False),
+        "mask": Function(texts.masked),
+        "no_space": Function(texts.without_space),
+        "fake_name": Function(texts.fake_name),
+        "round": Function(numbers.rounded),
+        "age_cap": Function(_age_cap),
+        "date_truncate": Function(_date_truncate),
+        "zip_prefix": Function(texts.zip_prefix),
+        "case": Function(texts.in_case),
+        "map": Function(texts.mapped),
+        "lookup": Function(_lookup),
+    }
+)
+"""Every function of `profile.functions` that is more than an action code, except `set` (templates)."""
