@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from pydicom.datadict import DicomDictionary, keyword_for_tag
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -116,9 +117,10 @@ def private_in_items(ds: Dataset, planter: Planter) -> None:
 
 
 def retired(ds: Dataset, planter: Planter) -> None:
-    """Every retired text attribute of the data dictionary."""
+    """Every retired text attribute of the data dictionary that Table E.1-1 does not speak of."""
+    of_e1_1 = {tag for tag, _, _ in attributes_of_e1_1()}
     for tag, (vr, _, _, is_retired, keyword) in DicomDictionary.items():
-        if is_retired and vr in _TEXT_VRS and tag >> 16 not in _GROUPS_OF_THEIR_OWN and Tag(tag) not in ds:
+        if is_retired and vr in _TEXT_VRS and tag >> 16 not in _GROUPS_OF_THEIR_OWN and tag not in of_e1_1:
             _plant(ds, planter, tag, vr, f"retired {keyword or hex(tag)}")
 
 
@@ -128,15 +130,21 @@ def unknown(ds: Dataset, planter: Planter) -> None:
         _plant(ds, planter, tag, vr, f"unknown {tag:08X}")
 
 
+def _raw(ds: Dataset, tag: int, value: bytes) -> None:
+    """Add an element as UN, which pydicom would turn into what it knows."""
+    value += b"\0" * (len(value) % 2)
+    ds[tag] = RawDataElement(Tag(tag), "UN", len(value), value, 0, False, True)
+
+
 def disguised(ds: Dataset, planter: Planter) -> None:
     """Known attributes and a sequence under VR UN, and a text attribute under another VR."""
     last = planter.word()
     planter.plant("PatientBirthName as UN", last)
-    ds.add_new(0x00101005, "UN", f"{last}^X".encode())
+    _raw(ds, 0x00101005, f"{last}^X".encode())
     word = planter.word()
     planter.plant("sequence as UN", word)
     element = struct.pack("<HHI", 0x0010, 0x0010, len(word)) + word.encode()
-    ds.add_new(0x00081110, "UN", struct.pack("<HHI", 0xFFFE, 0xE000, len(element)) + element)
+    _raw(ds, 0x00081110, struct.pack("<HHI", 0xFFFE, 0xE000, len(element)) + element)
     ds.add_new(0x00081030, "UT", planter.value("UT", "StudyDescription as UT"))
 
 
