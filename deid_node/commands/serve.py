@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config
-from deid_node.commands.terminal import leave
+from deid_node.commands.terminal import leave, say
 
 
 def serve(
@@ -21,6 +22,7 @@ def serve(
     """Run the node: receive, de-identify, deliver. SIGTERM stops it, SIGHUP reads the settings again."""
     from deid_node.log import configure_log
     from deid_node.node.service import Node, run
+    from deid_node.settings import LogFormat
     from deid_node.settings_load import Loaded, load_settings
 
     arguments: dict[str, Any] = {"port": port, "state": state}
@@ -30,7 +32,16 @@ def serve(
         return load_settings(config, **given)
 
     loaded = read()
-    configure_log(level=loaded.settings.log.level, form=loaded.settings.log.format)
-    failed = run(Node(loaded), read)
+    log = loaded.settings.log
+    configure_log(level=log.level, form=log.format)
+    node = Node(loaded)
+
+    def greet() -> None:
+        """Tell a person where the node is; a program reads the event node.started."""
+        if log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and sys.stdout.isatty()):
+            for line in node.banner():
+                say(line)
+
+    failed = run(node, read, ready=greet)
     if failed is not None:
         leave(ExitCode.CANNOT_CREATE, f"The node stopped: {failed} A restart finds out what is durable.")

@@ -102,7 +102,8 @@ class Node:
             host=self.address[0],
             port=self.address[1],
             state=settings.state,
-            routes=[line.removeprefix("Route:     ") for line in self.banner() if line.startswith("Route:")],
+            routes=_lines_of("Route:", self.banner()),
+            destinations=_lines_of("Objects:", self.banner()),
         )
         if was_mended(spool):
             found = spool.recovery
@@ -151,6 +152,10 @@ class Node:
         """Take no new association, let running ones finish within the limit, then stop the rest."""
         self._running.close()
         _LOG.info("node.stopped")
+
+
+def _lines_of(head: str, lines: list[str]) -> list[str]:
+    return [line.removeprefix(head).strip() for line in lines if line.startswith(head)]
 
 
 def was_mended(spool: Spool) -> bool:
@@ -210,10 +215,22 @@ def _make_acceptor(settings: Settings, intake: NodeIntake) -> Acceptor:
     return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits)
 
 
-def run(node: Node, read: Callable[[], Loaded], manager: ServiceManager | None = None) -> str | None:
+def run(
+    node: Node,
+    read: Callable[[], Loaded],
+    *,
+    ready: Callable[[], None] = lambda: None,
+    manager: ServiceManager | None = None,
+) -> str | None:
     """Start a node, run it until SIGTERM or SIGINT, stop it. SIGHUP reads the settings again.
 
     A second signal does not wait for running associations.
+
+    Args:
+        node: not yet started.
+        read: reads the settings for a reload.
+        ready: called when associations are accepted.
+        manager: who is told that the node is ready, alive, stopping.
 
     Returns:
         Why the node has to be started anew, None after a stop that was asked for.
@@ -231,6 +248,7 @@ def run(node: Node, read: Callable[[], Loaded], manager: ServiceManager | None =
     signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
     node.start()
     try:
+        ready()
         manager.tell("READY=1")
         manager.watch(lambda: node.failed is None)
         while not stop.wait(_LOOK_S) and node.failed is None:
