@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from deid_node.engine.text_identifiers import Identifiers, Kind, contains_any
 from deid_node.engine.text_names import person_names, unknown_words
-from deid_node.engine.text_patterns import FINDERS, Span
+from deid_node.engine.text_patterns import FINDERS, Span, suspicious_spans
 
 __all__ = ["Cleaner", "CleaningOptions", "Identifiers", "Kind", "contains_any"]
 
@@ -95,10 +95,7 @@ def _remembered_suspects(text: str, options: CleaningOptions) -> tuple[Span, ...
 
 
 def _suspects(text: str, options: CleaningOptions) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    for option, (finder, worth_while) in FINDERS.items():
-        if getattr(options, option) and worth_while.search(text):
-            spans.extend(finder(text))
+    spans = suspicious_spans(text, (option for option in FINDERS if getattr(options, option)))
     if options.names:
         spans.extend(person_names(text))
     if options.unknown == "drop":

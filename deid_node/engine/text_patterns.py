@@ -7,7 +7,8 @@ alone what imaging texts are full of: sizes (512x512), doses, b-values, versions
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from deid_node.engine.text_fold import fold
@@ -165,15 +166,6 @@ _POSTCODES: Final = re.compile(
 _TOWNS: Final = re.compile(
     r"(?<![\w.,/-])(?:[A-Z]{1,2}-)?\d{4,5}(?: [A-Z]{2})? ([^\W\d_][^\W\d_]{2,}(?:[ -][^\W\d_]{3,})?)"
 )
-_DATE_HINT: Final = re.compile(
-    r"\d{4}|\d[./_ -]\d|\d\.|年|년|(?i:jan|feb|f[eé]v|m[aä]r|maa|mrt|apr|avr|abr|ma[iyagj]|jun|jui|jul|"
-    r"giu|lug|aug|ago|ao[uû]|sep|set|o[ck]t|ott|out|nov|de[czs]|dic|d[eé]c|ene|gen)"
-)
-_CONTACT_HINT: Final = re.compile(
-    r"\d[\d ()./-]{3,}\d|@|www|://|\d\.\d+\.|[\[(]at|\\\\|:[0-9A-Fa-f]{2}:"
-    r"|(?i:phone|t[eé]l|fax|mob|handy|cell|pager|beeper|ext|durchwahl|dw|call)"
-)
-_NUMBER_HINT: Final = re.compile(r"\d{3}|\d[-/]\d|(?i:mrn|id|ssn|pat|nhs|no|nr|bsn|ipp|nip|mr ?#)\W*\w*\d")
 
 
 def dates(text: str) -> Iterator[Span]:
@@ -234,15 +226,67 @@ def addresses(text: str) -> Iterator[Span]:
             yield match.span()
 
 
-FINDERS: Final[dict[str, tuple[Callable[[str], Iterator[Span]], re.Pattern[str]]]] = {
-    "dates": (dates, _DATE_HINT),
-    "times": (times, re.compile(r"\d(?:[:.]\d\d| ?[Uu])")),
-    "ages": (old_ages, re.compile(r"9\d|1[01]\d")),
-    "contacts": (contacts, _CONTACT_HINT),
-    "numbers": (record_numbers, _NUMBER_HINT),
-    "addresses": (addresses, re.compile(r"\d")),
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A finder, and what a text must have for it to be worth running.
+
+    `hint` is searched in the text in lower case; `cues` are the first three letters of words.
+    """
+
+    find: Callable[[str], Iterator[Span]]
+    hint: re.Pattern[str]
+    cues: frozenset[str] = frozenset()
+
+
+FINDERS: Final[dict[str, Finder]] = {
+    "dates": Finder(
+        dates,
+        re.compile(r"\d{4}|\d[./_ -]\d|\d\.|年|년"),
+        frozenset(
+            "jan feb fév fev mär mar mae maa mrt apr avr abr mai may maj mag mei jun jui giu jul lug aug ago "
+            "aoû aou sep set oct okt ott out nov dec dez déc dic ene gen".split()
+        ),
+    ),
+    "times": Finder(times, re.compile(r"\d(?:[:.]\d\d| ?u)")),
+    "ages": Finder(old_ages, re.compile(r"9\d|1[01]\d")),
+    "contacts": Finder(
+        contacts,
+        re.compile(r"\d[\d ()./-]{3,}\d|@|www|://|\d\.\d+\.|[\[(]at|\\\\|:[0-9a-f]{2}:"),
+        frozenset("pho tel tél fax mob han cel pag bee ext dur dw cal".split()),
+    ),
+    "numbers": Finder(
+        record_numbers,
+        re.compile(r"\d{3}|\d[-/]\d|m\.r\.n|mr ?#|matricule|medical rec|hospital n|passport|versicherten"),
+        frozenset("mrn pid pat ssn ahv svn nhs kvn bsn ipp nhc nip".split()),
+    ),
+    "addresses": Finder(
+        addresses,
+        re.compile(
+            r"\d{4}|\d[a-z]{2}\b|str(?:eet|aße|asse|\.|aat)|avenue|road|boulev|lane|drive|court|place|square|terrace|"
+            r"highway|parkway|crescent|chemin|impasse|quai|cours|route|calle|avenida|avda|plaza|paseo|viale|piazza|"
+            r"corso|travessa|largo|ulica|postfach|casilla|box|gasse|all[eé]e|platz|damm|ufer|chaussee|weg|ring|laan|"
+            r"plein|gracht|kade|dijk|singel|gat(?:an|a)\b|vägen|gade|vej|katu|c/"
+        ),
+        frozenset("st av ave rd ln dr sq ter cre blv hwy pkw way rue bd via ul rua bp".split()),
+    ),
 }
-"""The finders by option, each with what a text must have for it to be worth running."""
+"""The finders by option."""
+_DIGIT_OR_CONTACT: Final = re.compile(r"\d|@|www|://|\\\\|\[at\]|\(at\)")
+_CUE: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,3}")
+
+
+def suspicious_spans(text: str, wanted: Iterable[str]) -> list[Span]:
+    """Return what the finders of the wanted options find; texts without a digit cost next to nothing."""
+    lowered = text.lower()
+    if not _DIGIT_OR_CONTACT.search(lowered):
+        return []
+    cues = set(_CUE.findall(lowered))
+    spans: list[Span] = []
+    for option in wanted:
+        finder = FINDERS[option]
+        if finder.hint.search(lowered) or not finder.cues.isdisjoint(cues):
+            spans.extend(finder.find(text))
+    return spans
 
 
 def _is_round(text: str) -> bool:
