@@ -158,7 +158,9 @@ class Overlay:
             unfit = cannot_apply(dictionary.vr_of(tag), row.action, row.call)
             if not unfit:
                 found[tag] = self._rule(row, tag, on_top)
-            elif tag not in _sequences():
+            elif tag in _sequences():
+                found[tag] = base.rule_for(tag, "SQ")  # named here, as a mask would reach it otherwise
+            else:
                 found[tag] = Rule(Action.X, f"{unfit}: removed", str(row.place))
         unknown = (tag for tag in base.rules if tag not in rows.tags)
         for tag in unknown if rows.masks else ():
