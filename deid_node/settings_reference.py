@@ -76,7 +76,7 @@ ae_title = "ARCHIVE"
 """
 
 # Named tables, with what stands for the name.
-_NAMED = {
+_NAMED: dict[str, tuple[str, tuple[type[BaseModel], ...]]] = {
     "peers": ("ct1", (PeerSettings,)),
     "routes": ("research", (RouteSettings,)),
     "destinations": ("pacs", (FolderSettings, AESettings)),
