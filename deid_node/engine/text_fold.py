@@ -42,11 +42,11 @@ def spellings(word: str) -> frozenset[str]:
     """
     folded = fold(word)
     found = {folded}
-    lowered = unicodedata.normalize("NFC", word).lower()
-    two_letters = lowered
-    for letter, pair in _TWO_LETTERS.items():
-        two_letters = two_letters.replace(letter, pair)
-    found.add(fold(two_letters))
+    if not word.isascii():
+        two_letters = unicodedata.normalize("NFC", word).lower()
+        for letter, pair in _TWO_LETTERS.items():
+            two_letters = two_letters.replace(letter, pair)
+        found.add(fold(two_letters))
     one_letter = folded
     for pair, letter in (("ae", "a"), ("oe", "o"), ("ue", "u")):
         one_letter = one_letter.replace(pair, letter)

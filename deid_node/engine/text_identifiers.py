@@ -50,8 +50,12 @@ _PERSONS: Final = frozenset({Kind.NAME, Kind.PERSON})
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """What is searched for: folded words, small parts, numbers without signs, unsegmented runs."""
+    """What is searched for: folded words, small parts, numbers without signs, unsegmented runs.
 
+    `probes` are parts of words: a text without any of them holds none of the words.
+    """
+
+    probes: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     short: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
@@ -71,7 +75,7 @@ class Identifiers:
         self._short = frozenset[str]().union(*(each.short for each in sought))
         self._numbers = tuple(sorted(frozenset[str]().union(*(each.numbers for each in sought))))
         self._runs = tuple(sorted(frozenset[str]().union(*(each.runs for each in sought))))
-        self._probes = tuple(_shortest(self._words))
+        self._probes = tuple(frozenset[str]().union(*(each.probes for each in sought)))
 
     def __repr__(self) -> str:
         return f"Identifiers({len(self._values)} facts)"
@@ -151,15 +155,6 @@ def _compiled(facts: tuple[tuple[str, str], ...]) -> Identifiers:
     return Identifiers(facts)
 
 
-def _shortest(words: Iterable[str]) -> list[str]:
-    """Return the words that no other word is a part of: if one is in a text, one of these is."""
-    found: list[str] = []
-    for word in sorted(words, key=lambda each: (len(each), each)):
-        if not any(short in word for short in found):
-            found.append(word)
-    return found
-
-
 @lru_cache(maxsize=8192)
 def _sought(kind: Kind, value: str) -> _Sought:
     if kind in _PERSONS:
@@ -189,6 +184,7 @@ def _is_mixed(plain: str) -> bool:
 
 
 def _sought_person(value: str, kind: Kind) -> _Sought:
+    probes: set[str] = set()
     words: set[str] = set()
     short: set[str] = set()
     runs: set[str] = set()
@@ -199,31 +195,36 @@ def _sought_person(value: str, kind: Kind) -> _Sought:
             parts = [part for part in parts if part not in PLACEHOLDERS and part not in TITLES]
             if not parts or (kind is Kind.PERSON and all(map(word_lists().is_known_word, parts))):
                 continue
-            _add_parts(components, parts, words, short)
+            _add_parts(components, parts, probes, short)
+            _add_joined(components, parts, probes, words)
             _add_runs(components, runs)
-    return _Sought(frozenset(words), frozenset(short), runs=frozenset(runs))
+    return _Sought(frozenset(probes), frozenset(words | probes), frozenset(short), runs=frozenset(runs))
 
 
 def _add_parts(components: list[str], parts: list[str], words: set[str], short: set[str]) -> None:
-    """Add every part of a name, and the parts written together or with initials."""
+    """Add every part of a name as it may be spelled; small ones count only beside another."""
+    known = word_lists().is_known_word
     for component in components:
-        tokens = _TOKEN.findall(component)
-        for token in tokens:
+        for token in _TOKEN.findall(component):
             folded = fold(token)
             if folded not in parts:
                 continue
-            if (
-                len(folded) == 1
-                or folded in PARTICLES
-                or (len(folded) == 2 and word_lists().is_known_word(folded))
-            ):
+            if len(folded) == 1 or folded in PARTICLES or (len(folded) == 2 and known(folded)):
                 short.add(folded)
             else:
                 words |= {spelling for spelling in spellings(token) if len(spelling) > 1}
                 short.add(folded[0])
+
+
+def _add_joined(components: list[str], parts: list[str], probes: set[str], words: set[str]) -> None:
+    """Add the parts of a name written together, and with initials; each contains a probe."""
+    for component in components:
+        tokens = _TOKEN.findall(component)
         together = fold("".join(tokens))
         if len(tokens) > 1 and len(together) > 3:
             words.add(together)
+            if not any(probe in together for probe in probes):
+                probes.add(together)
     for one, other in permutations(parts[:4], 2):
         if len(one) > 1 and len(other) > 1 and len(one) + len(other) > 4:
             words.add(one + other)
@@ -257,7 +258,7 @@ def _sought_place(value: str) -> _Sought:
         if telling and len(tokens) > 1 and len(phrase) > _SHORTEST_NUMBER:
             numbers.add(phrase)
         _add_runs([place], runs)
-    return _Sought(frozenset(words), numbers=frozenset(numbers), runs=frozenset(runs))
+    return _Sought(frozenset(words), frozenset(words), numbers=frozenset(numbers), runs=frozenset(runs))
 
 
 def _number_in(text: str, number: str) -> list[Span]:
