@@ -66,7 +66,7 @@ class Form:
         if undefined:
             end = self.tag(0xFFFEE0DD) + self.long(0)
             return self.element(tag, vr, content + end, length=UNDEFINED)
-        return self.element(tag, vr, content)
+        return self.element(tag, vr, content, length=len(content))
 
     def us(self, *numbers: int) -> bytes:
         """Return values of VR US."""
