@@ -27,6 +27,9 @@ _ONE_VALUE: Final = frozenset("ST LT UT".split())
 _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
 _KNOWN_UIDS: Final = 4096
+# Groups below belong to commands, file meta information and directories (PS3.5 7.8.1, PS3.7, PS3.10).
+_FIRST_GROUP: Final = 0x0008
+_PIXEL_GROUP: Final = 0x7FE0
 
 # D on a sequence: every leaf a dummy whatever the table says; UIDs inside stay consistent (C-7).
 _DUMMY_ITEMS: Final = {
@@ -43,8 +46,8 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     Args:
         vr: what the element is: its own VR, or the dictionary's where it is coded as UN.
     """
-    if not code >> 16 & 0xFFFF:
-        return b""  # group lengths (PS3.5 7.2) are never copied
+    if not code >> 16 & 0xFFFF or code >> 32 < _FIRST_GROUP:
+        return b""  # group lengths (PS3.5 7.2) and the groups of commands and files are never copied
     if rule.action is Action.R:
         return _Reject(rule)
     if rule.action is Action.X:
@@ -54,8 +57,10 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     if vr_in(code) in ("SQ",) or not _fits(code):
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
-        return _Value(plan, code, vr, value_function(rule.call, vr))
-    return _COMPILE[rule.action](plan, code, vr)
+        entry: Entry = _Value(plan, code, vr, value_function(rule.call, vr))
+    else:
+        entry = _COMPILE[rule.action](plan, code, vr)
+    return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
 
 
 def _compile_sequence(plan: Plan, code: int, rule: Rule) -> Entry:
@@ -84,9 +89,11 @@ def _kind(vr: str) -> int:
 
 
 def _keep(plan: Plan, code: int, vr: str) -> Entry:
-    if code & ODD:
-        return _Pad()
-    if plan.guard and (vr in CHARSET_VRS or vr in ("UR", "AE", "CS") or vr in _BINARY_VRS):
+    if (
+        plan.guard
+        and code >> 32 != _PIXEL_GROUP
+        and (vr in CHARSET_VRS or vr in ("UR", "AE", "CS") or vr in _BINARY_VRS)
+    ):
         return _Guard(vr)
     return KEEP
 
@@ -170,13 +177,18 @@ class _Constant:
         return None if self.empty_stays and element[2] == element[3] else self.element
 
 
-class _Pad:
-    """Keep a value of odd length, padded (PS3.5 7.1.1)."""
+class _Padded:
+    """Do what an entry does to a value of odd length; if that leaves it, pad it (PS3.5 7.1.1)."""
 
-    __slots__ = ()
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
 
     def apply(self, element: Element, place: Place) -> bytes | None:
-        return rebuilt(element, place, place.b[element[2] : element[3]])
+        entry = self.entry
+        new = entry if isinstance(entry, bytes | bool) else entry.apply(element, place)
+        return new if isinstance(new, bytes) else rebuilt(element, place, place.b[element[2] : element[3]])
 
 
 class _NewUID:

@@ -20,6 +20,7 @@ SEQUENCE_END: Final = 0xFFFEE0DD
 
 # PS3.5 section 7.1.2: VRs with two reserved bytes and a 32 bit length.
 LONG_VRS: Final = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_SPACE_PADDED: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
 SHORT_VRS: Final = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 # A UN element of undefined length is a sequence in implicit VR little endian (PS3.5 6.2.2, note 2).
@@ -90,7 +91,7 @@ class Encoding:
     def element(self, tag: int, vr: str, value: bytes) -> bytes:
         """Return a whole element; `value` is encoded already and is padded here if odd."""
         if len(value) & 1:
-            value += b"\0" if vr in ("UI", "OB", "UN") else b" "
+            value += b" " if vr in _SPACE_PADDED else b"\0"
         head = self._tag.pack(tag >> 16, tag & 0xFFFF)
         if not self.explicit:
             return head + self._pack_long(len(value)) + value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from deid_node.engine.encoding import IMPLICIT_LITTLE, UN_SEQUENCE, Encoding, vr_in
+from deid_node.engine.encoding import IMPLICIT_LITTLE, ODD, UN_SEQUENCE, Encoding, vr_in
 from deid_node.engine.nested import encoding_within, items
 from deid_node.engine.scan import Element
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
@@ -310,9 +310,12 @@ class _Creator:
     def apply(self, element: Element, place: Place) -> bytes | None:
         tag = element[0] >> 16
         creator = place.creators.get((tag >> 16) << 8 | tag & 0xFF)
-        if (tag >> 16, creator) in self.plan.creators:
+        kept = (tag >> 16, creator) in self.plan.creators
+        if not kept and self.plan.table.rule_for(tag, "LO").action is not Action.K:
+            return b""
+        if not element[0] & ODD:
             return None
-        return None if self.plan.table.rule_for(tag, "LO").action is Action.K else b""
+        return place.encoding.element(tag, vr_in(element[0]), place.b[element[2] : element[3]])
 
 
 class _PrivateElement:

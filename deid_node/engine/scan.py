@@ -32,6 +32,7 @@ Element = tuple[int, int, int, int]
 _UN = code_of(0, "UN")
 _TO_UN_SEQUENCE = code_of(0, UN_SEQUENCE) - _UN
 _PIXEL_DATA = 0x7FE00010
+_UNDEFINED_BYTES = b"\xff\xff\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +127,16 @@ def scan(
             v = p + 8
             if kind:
                 if kind == DELIMITER:
+                    if v > end:
+                        raise Incomplete(0, p, p, None)
                     stop = code >> 16
                     break
                 if kind == LONG:
                     (n,) = encoding.long(b, v)
                     v = p + 12
                 if n == UNDEFINED:
+                    if code <= after:
+                        raise _disorder(code, after)
                     code, q = _undefined(b, code, p, v, end, encoding, budget, depth)
                 else:
                     q = v + n
@@ -151,7 +156,10 @@ def scan(
     except Incomplete as short:
         missing = short
     if lengths & 1:
-        elements = [(code | ODD if q - v & 1 else code, p_, v, q) for code, p_, v, q in elements]
+        elements = [
+            (code | ODD if q - v & 1 and b[v - 4 : v] != _UNDEFINED_BYTES else code, p_, v, q)
+            for code, p_, v, q in elements
+        ]
     budget.spend(len(elements))
     return Level(elements, p, stop, missing)
 
@@ -168,6 +176,8 @@ def _undefined(
     elif vr != "SQ" and code >> 16 != _PIXEL_DATA:
         raise Malformed("undefined length where only a sequence may have it", path=_name(code >> 16))
     try:
+        if vr not in ("SQ", "UN"):
+            return code, _fragments_end(b, v, end, encoding)
         return code, sequence_end(b, v, end, inner, budget, depth + 1)
     except Incomplete:
         raise Incomplete(code, p, v, None) from None
@@ -177,8 +187,6 @@ def sequence_end(
     b: bytes | bytearray, p: int, end: int, encoding: Encoding, budget: Budget, depth: int
 ) -> int:
     """Return the position after the sequence delimiter of a sequence whose first item is at `p`.
-
-    Also used for encapsulated Pixel Data, whose fragments are items of defined length.
 
     Raises:
         Incomplete: the bytes end before it.
@@ -207,6 +215,20 @@ def sequence_end(
                 raise Incomplete(0, p, p, None)
             continue
         p = item_end(b, p, end, encoding, budget, depth)
+
+
+def _fragments_end(b: bytes | bytearray, p: int, end: int, encoding: Encoding) -> int:
+    """Return the position after encapsulated Pixel Data, whose fragments have defined lengths."""
+    while True:
+        if end - p < 8:
+            raise Incomplete(0, p, p, None)
+        group, element, n = encoding.item_header(b, p)
+        p += 8
+        if group << 16 | element == SEQUENCE_END:
+            return p
+        if group << 16 | element != ITEM or n == UNDEFINED:
+            raise Malformed("no fragment where encapsulated Pixel Data has one")
+        p += n
 
 
 def item_end(b: bytes | bytearray, p: int, end: int, encoding: Encoding, budget: Budget, depth: int) -> int:

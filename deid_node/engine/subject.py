@@ -140,16 +140,20 @@ class Subject:
         return self._days
 
     def residual(self, parts: Sequence[bytes | memoryview]) -> bool:
-        """Tell whether a known identifier stands in bytes that are about to be written."""
+        """Tell whether a known identifier may stand in bytes that are about to be written.
+
+        Also inside a word: bytes of an element header may be letters, so the ends of values are unknown.
+        """
         needles = self.needles
         if not needles:
             return False
         data = b"".join(parts).upper()
-        return any(needle in data and _stands_alone(needle, data) for needle in needles)
+        return any(needle in data for needle in needles)
 
     def contains_identifier(self, value: bytes) -> bool:
-        """Tell whether a known identifier stands in one value."""
-        return self.residual([value])
+        """Tell whether a known identifier stands in one value, as a word of its own."""
+        data = value.upper()
+        return any(needle in data and _stands_alone(needle, data) for needle in self.needles)
 
     @property
     def needles(self) -> tuple[bytes, ...]:
