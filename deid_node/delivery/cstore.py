@@ -154,10 +154,7 @@ class CStoreSender:
     def _send(self, parcel: Parcel, contexts: frozenset[Context]) -> Outcome:
         entry = parcel.entry
         first = [entry.context, *sorted(contexts - {entry.context})][:MAX_CONTEXTS]
-        try:
-            association = self._ready([entry.context] if entry.context in self._proposed else first)
-        except UnusableError as error:
-            return Deferred(error.why)
+        association = self._ready([entry.context] if entry.context in self._proposed else first)
         try:
             answer = _store(association, parcel)
         except ContextNotAcceptedError:
