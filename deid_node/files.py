@@ -117,11 +117,9 @@ def deidentify_file(
         target = draft.place(name(summary), summary.heading.sop_instance_uid if may_rename else None)
     except ObjectRefused as refusal:
         return _refused(source, refusal)
-    except FileExistsError as error:
-        reason = "another object has this name already; it is not replaced"
-        return FileResult(
-            source, Outcome.FAILED, code="exists", reason=reason, path=str(error.filename or "")
-        )
+    except _NameTakenError as error:
+        reason = f"another object is called {error} already; it is not replaced"
+        return FileResult(source, Outcome.FAILED, code="exists", reason=reason)
     except OSError as error:
         reason = f"{error.strerror or type(error).__name__}"
         return FileResult(source, Outcome.FAILED, code="file-system", reason=reason)
@@ -165,6 +163,10 @@ def _refused(source: Path, refusal: ObjectRefused) -> FileResult:
     return FileResult(source, outcome, code=refusal.code, reason=refusal.reason, path=refusal.path)
 
 
+class _NameTakenError(Exception):
+    """Another object has the name that was asked for."""
+
+
 class _FileDraft:
     """A file that is being written under a temporary name."""
 
@@ -204,7 +206,7 @@ class _FileDraft:
             sop_instance_uid: makes other names when another object has this one; None makes none.
 
         Raises:
-            FileExistsError: a different file has the name.
+            _NameTakenError: a different file has the name.
         """
         self._close()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +218,7 @@ class _FileDraft:
             for other in alternatives(target.name, sop_instance_uid, sha256)[1:]:
                 if self._is_placed(target.with_name(other)):
                     return target.with_name(other)
-        raise FileExistsError(errno.EEXIST, "exists", str(target))
+        raise _NameTakenError(target)
 
     def _is_placed(self, target: Path) -> bool:
         """Link the file to a name; False when a different file has it."""

@@ -34,7 +34,7 @@ def explain(
     try:
         rows = _explanations(file, profile, key_file, config)
     except ObjectRefused as refusal:
-        word = {Rejected: "rejected", Excluded: "excluded"}.get(type(refusal), "not de-identified")
+        word = _word(refusal)
         where = f" (at {refusal.path})" if refusal.path else ""
         if as_json:
             told = {"outcome": word, "code": refusal.code, "reason": refusal.reason, "path": refusal.path}
@@ -75,6 +75,12 @@ def _explanations(
         dataset = stream.read()
     rows, _ = explain_dataset(procedure, pseudonyms, dataset, transfer_syntax_uid=part10.transfer_syntax_uid)
     return rows
+
+
+def _word(refusal: ObjectRefused) -> str:
+    if isinstance(refusal, Excluded):
+        return "excluded"
+    return "rejected" if isinstance(refusal, Rejected) else "failed"
 
 
 def _print_for_people(rows: Sequence[Explanation], values: bool) -> None:

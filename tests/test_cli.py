@@ -1,0 +1,337 @@
+"""The commands, as a person or a script runs them."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
+
+FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+CT = FILES / "CT_small.dcm"
+MR = FILES / "MR_small.dcm"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder as one finds it: objects in folders, a DICOMDIR, a text, a truncated file."""
+    root = tmp_path / "in"
+    (root / "DOE_JANE").mkdir(parents=True)
+    (root / "DOE_JANE" / "IM0001").write_bytes(CT.read_bytes())
+    (root / "mr.dcm").write_bytes(MR.read_bytes())
+    (root / "cut.dcm").write_bytes(CT.read_bytes()[:-1000])
+    (root / "notes.txt").write_text("hello")
+    (root / "DICOMDIR").write_bytes((FILES / "dicomdirtests" / "DICOMDIR").read_bytes())
+    return root
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+# --- version, usage -----------------------------------------------------------------------------------
+
+
+def test_version_is_told_without_importing_much() -> None:
+    program = (
+        "import sys; from deid_node.cli import main; code = main(['version']);"
+        "sys.exit(code or bool({'pydicom', 'pydantic', 'typer', 'structlog'} & sys.modules.keys()))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(".") == 2
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "deid_node", "version"], capture_output=True, check=False)
+
+    assert done.returncode == ExitCode.OK
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["deidentify"], ["serve", "--nonsense"], ["queue", "drop"]])
+def test_a_wrong_command_line_is_told(words: list[str], tmp_path: Path) -> None:
+    assert main(words) in (ExitCode.USAGE, ExitCode.NO_INPUT)
+
+
+def test_an_error_of_ours_is_told_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("Doe^Jane")
+
+    monkeypatch.setattr("deid_node.settings_load.load_settings", broken)
+
+    status = main(["check"])
+
+    told = capsys.readouterr().err
+    assert status == ExitCode.SOFTWARE
+    assert "RuntimeError" in told
+    assert "Doe" not in told
+
+
+# --- check --------------------------------------------------------------------------------------------
+
+
+def test_check_says_what_would_run_and_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('state = "s"\n')
+
+    status = main(["check", "--config", str(config)])
+
+    told = capsys.readouterr().out
+    assert status == ExitCode.OK
+    assert "DEIDNODE on 0.0.0.0 port 11112" in told
+    assert "basic" in told
+    assert str(tmp_path / "s" / "out") in told
+    assert files_in(tmp_path) == [config]
+
+
+def test_check_tells_all_problems_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "node.toml"
+    (tmp_path / "short").write_text("00")
+    (tmp_path / "short").chmod(0o600)
+    config.write_text(
+        'key_file = "short"\nprofile = "basik"\n[destinations.o]\nkind = "folder"\npath = "short/o"\n'
+        'template = "{PatientNam}.dcm"\n'
+    )
+
+    status = main(["check", "--json", "--config", str(config)])
+
+    told = json.loads(capsys.readouterr().out)
+    assert status == ExitCode.CONFIGURATION
+    assert told["ok"] is False
+    for part in ("too short", "basik", "PatientName", "cannot be written"):
+        assert any(part in problem for problem in told["problems"]), (part, told["problems"])
+
+
+# --- deidentify ---------------------------------------------------------------------------------------
+
+
+def test_one_file_becomes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.dcm"
+
+    status = main(["deidentify", str(CT), str(out)])
+
+    assert status == ExitCode.OK
+    before, after = pydicom.dcmread(CT), pydicom.dcmread(out)
+    assert after.PatientIdentityRemoved == "YES"
+    assert after.SOPInstanceUID != before.SOPInstanceUID
+    assert after.PixelData == before.PixelData
+    assert str(before.PatientID).encode() not in out.read_bytes()
+
+
+def test_a_tree_is_named_by_deidentified_attributes(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    status = main(["deidentify", str(tree), str(out), "-j", "2"])
+
+    assert status == ExitCode.INCOMPLETE
+    found = files_in(out)
+    assert len(found) == 2
+    assert all(path.suffix == ".dcm" for path in found)
+    assert not [path for path in found if "DOE" in str(path.relative_to(out))]
+
+
+def test_every_file_of_a_tree_has_one_outcome(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["deidentify", "--json", str(tree), str(tmp_path / "out")])
+
+    told = json.loads(capsys.readouterr().out)
+    outcomes = {Path(file["source"]).name: (file["outcome"], file["code"]) for file in told["files"]}
+    assert status == ExitCode.INCOMPLETE
+    assert outcomes == {
+        "IM0001": ("deidentified", ""),
+        "mr.dcm": ("deidentified", ""),
+        "cut.dcm": ("failed", "malformed"),
+        "notes.txt": ("skipped", "not-dicom"),
+        "DICOMDIR": ("skipped", "dicomdir"),
+    }
+    assert told["summary"]["in"] == 5
+    assert sum(told["summary"][word] for word in ("deidentified", "failed", "skipped")) == 5
+
+
+def test_nothing_half_written_is_left(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    main(["deidentify", str(tree), str(out)])
+
+    assert not [path for path in files_in(out) if path.name.startswith(".")]
+
+
+def test_a_second_run_finds_its_own_results(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tree / "cut.dcm").unlink()
+
+    first = main(["deidentify", str(tree), str(out)])
+    names = files_in(out)
+    second = main(["deidentify", str(tree), str(out)])
+
+    assert (first, second) == (ExitCode.OK, ExitCode.OK)
+    assert files_in(out) == names
+
+
+def test_another_object_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.dcm"
+    out.write_bytes(b"other")
+
+    status = main(["deidentify", str(CT), str(out)])
+
+    assert status == ExitCode.INCOMPLETE
+    assert out.read_bytes() == b"other"
+    assert "not replaced" in capsys.readouterr().err
+
+
+def test_two_objects_with_one_name_get_two_names(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in ("a", "b"):
+        ds = pydicom.dcmread(CT)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{ord(name)}"
+        ds.save_as(source / name)
+
+    status = main(["deidentify", str(source), str(out), "--template", "{Modality}.dcm"])
+
+    assert status == ExitCode.OK
+    assert len(files_in(out)) == 2
+
+
+def test_names_of_the_input_are_kept_only_when_asked_for(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    main(["deidentify", str(tree), str(out), "--mirror"])
+
+    assert {path.relative_to(out).as_posix() for path in files_in(out)} == {
+        "DOE_JANE/IM0001.dcm",
+        "mr.dcm",
+    }
+
+
+def test_results_inside_the_input_are_not_read_again(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["deidentify", "--json", str(tree), str(tree / "out")])
+    main(["deidentify", "--json", str(tree), str(tree / "out")])
+
+    assert capsys.readouterr().out.count('"in": 5') == 2
+
+
+@pytest.mark.parametrize("words", [["absent", "out"], ["in", "in"]])
+def test_an_input_that_cannot_be_is_told(
+    words: list[str], tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["deidentify", *words]) in (ExitCode.NO_INPUT, ExitCode.USAGE)
+
+
+def test_an_output_that_cannot_be_written_fails_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    status = main(["deidentify", str(CT), str(tmp_path / "file" / "out.dcm")])
+
+    assert status == ExitCode.INCOMPLETE
+    assert "file-system" in capsys.readouterr().err
+
+
+def test_a_new_key_file_is_private_and_decides_the_pseudonyms(tmp_path: Path) -> None:
+    uids = set()
+    for name in ("a", "b"):
+        out = tmp_path / f"{name}.dcm"
+        main(["deidentify", "--key-file", str(tmp_path / f"{name}.key"), str(CT), str(out)])
+        uids.add(pydicom.dcmread(out).SOPInstanceUID)
+
+    assert stat.S_IMODE((tmp_path / "a.key").stat().st_mode) == 0o600
+    assert len(uids) == 2
+
+
+# --- explain ------------------------------------------------------------------------------------------
+
+
+def test_explain_tells_the_row_and_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["explain", str(CT)])
+
+    told = capsys.readouterr().out
+    assert status == ExitCode.OK
+    assert "PS3.15 E.1-1" in told
+    assert str(pydicom.dcmread(CT).PatientName) not in told
+
+
+def test_explain_shows_values_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", "--values", "--json", str(CT)])
+
+    told = json.loads(capsys.readouterr().out)
+    [row] = [row for row in told["attributes"] if row["path"] == "PatientName"]
+    assert row["before"] == str(pydicom.dcmread(CT).PatientName)
+    assert row["after"] != row["before"]
+
+
+def test_explain_says_why_an_object_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["explain", "--profile", "grand-challenge", str(FILES / "rtplan.dcm")])
+
+    assert status == ExitCode.INCOMPLETE
+    assert "rejected" in capsys.readouterr().err
+
+
+# --- profiles and procedures --------------------------------------------------------------------------
+
+
+def test_profiles_can_be_listed_shown_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    statuses = [
+        main(["profile", "list"]),
+        main(["profile", "show", "basic", "-s", "MR", "--json"]),
+        main(["profile", "diff", "basic", "grand-challenge", "-s", "CT"]),
+    ]
+
+    told = capsys.readouterr().out
+    assert statuses == [ExitCode.OK] * 3
+    assert "basic" in told
+    assert "PatientName" in told
+
+
+def test_an_unknown_profile_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "show", "basik"]) == ExitCode.CONFIGURATION
+    assert "basic" in capsys.readouterr().err
+
+
+def test_a_procedure_is_built_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, candidate, final = (str(tmp_path / f"{name}.json") for name in ("base", "candidate", "final"))
+
+    assert main(["procedure", "build", "base", "CT", "-o", base]) == ExitCode.OK
+    assert (
+        main(["procedure", "build", "final", base, "--version", "1", "-o", final]) == ExitCode.CONFIGURATION
+    )
+    assert main(["procedure", "build", "candidate", base, "--decide", "-o", candidate]) == ExitCode.OK
+    assert main(["procedure", "build", "worklist", candidate]) == ExitCode.OK
+    assert "Nothing is undecided." in capsys.readouterr().out
+    assert main(["procedure", "build", "final", candidate, "--version", "1", "-o", final]) == ExitCode.OK
+    assert main(["deidentify", "-p", final, str(CT), str(tmp_path / "out.dcm")]) == ExitCode.OK
+
+
+# --- peers --------------------------------------------------------------------------------------------
+
+
+def test_a_peer_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["echo", "127.0.0.1", "1", "NOBODY", "--timeout", "1"]) == ExitCode.UNAVAILABLE
+    assert "NOBODY at 127.0.0.1 port 1" in capsys.readouterr().err
+
+
+def test_help_is_there_in_time() -> None:
+    began = time.monotonic()
+
+    done = subprocess.run([sys.executable, "-m", "deid_node", "--help"], capture_output=True, check=False)
+
+    assert done.returncode == 0
+    assert time.monotonic() - began < 5
