@@ -12,10 +12,10 @@ from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
 from deid_node.profile.language import Description, Row
 from deid_node.profile.layers import Ranked, matched, path_of, ties
-from deid_node.profile.procedure import Action
+from deid_node.profile.procedure import Action, Call
 from deid_node.profile.protected import PROTECTED, cannot_apply, empties
 from deid_node.profile.selector import Kind
-from deid_node.profile.template import Template
+from deid_node.profile.template import Field, Template
 from deid_node.standard import dictionary, iod
 from deid_node.standard.sop_classes import storage_sop_classes
 
@@ -105,6 +105,21 @@ def needs_value_everywhere(tag: int) -> bool:
             return False
         found = found or bool(types)
     return found
+
+
+def lookup_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:
+    """Refuse what reads a lookup table: no table can be given to a profile yet."""
+    calls = [(entry.row.place, entry.row.call) for entry in rows]
+    calls += [(one.places["set"], call) for one in chain for call in one.set_values.values()]
+    for place, call in calls:
+        if call is not None and _reads_table(call):
+            yield f"{place}: lookup needs a lookup table, and this version reads none; use map with cases"
+
+
+def _reads_table(call: Call) -> bool:
+    template = call.params.get("template")
+    fields = template.parts if isinstance(template, Template) else ()
+    return call.name == "lookup" or any(isinstance(part, Field) and part.name == "lookup" for part in fields)
 
 
 def notes(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:

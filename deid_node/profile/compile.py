@@ -69,6 +69,7 @@ class _Compilation:
         self._problems += checks.tie_problems(self._rows)
         self._problems += checks.protected_problems(self._rows)
         self._problems += checks.type_problems(self._rows)
+        self._problems += checks.lookup_problems(self._chain, self._rows)
         classes = frozenset().union(*(description.sop_classes for description in self._chain))
         unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT
         if self._base == Base.NONE and unlisted is UnlistedClass.REJECT and not classes:

@@ -113,7 +113,7 @@ class Tables(Mapping[str, Table]):
         if made is None:
             if sop_class_uid not in self._classes:
                 raise KeyError(sop_class_uid)
-            made = self._made[sop_class_uid] = self._make(sop_class_uid)
+            made = self._made.setdefault(sop_class_uid, self._make(sop_class_uid))
         return made
 
     def _make(self, sop_class_uid: str) -> Table:

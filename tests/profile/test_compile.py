@@ -406,6 +406,20 @@ def test_gc_v11_a_suffix_of_32_digits_is_fine(compiled: Compile) -> None:
     compiled(f'extends = ["basic"]\n[forced_uids]\nStudyInstanceUID = {{ suffix = "{"1" * 32}" }}')
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '[attributes]\nPatientID = { do = "lookup", table = "ids" }',
+        '[attributes]\nPatientID = { value = "{lookup:ids:PatientID}" }',
+        '[set]\nPatientID = "{lookup:ids:PatientID}"',
+    ],
+)
+def test_a_lookup_is_refused_while_no_table_can_be_given(problems_of: Problems, rows: str) -> None:
+    (problem,) = problems_of(f'extends = ["basic"]\n{rows}')
+
+    assert "this version reads none" in problem
+
+
 # --- SOP classes ----------------------------------------------------------------------------------
 
 
