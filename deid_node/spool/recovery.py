@@ -51,13 +51,13 @@ def place(name: str) -> str:
 
 def unsound(conn: sqlite3.Connection, present: dict[str, int]) -> list[int]:
     """Return the items that need a file and have none, or one of another size."""
-    rows = conn.execute("SELECT id, object, size FROM item WHERE state IN ('ready', 'done')")
+    rows = conn.execute("SELECT id, object, size FROM on_disk WHERE state IN ('ready', 'done')")
     return [item for item, name, size in rows if present.get(name) != size]
 
 
 def orphans(conn: sqlite3.Connection, present: dict[str, int]) -> list[str]:
     """Return the names of files that no row needs. A damaged file is still named: a person may look."""
-    needed = {name for (name,) in conn.execute("SELECT object FROM item WHERE state <> 'purged'")}
+    needed = {name for (name,) in conn.execute("SELECT object FROM on_disk")}
     return sorted(present.keys() - needed)
 
 

@@ -49,7 +49,7 @@ CREATE TABLE item (
   done_at REAL
 ) STRICT;
 CREATE UNIQUE INDEX item_uid ON item(uid_digest, route, revision) WHERE uid_digest IS NOT NULL;
-CREATE INDEX item_on_disk ON item(state) WHERE state <> 'purged';
+CREATE INDEX item_settled ON item(state) WHERE state IN ('done', 'missing', 'damaged');
 
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY,
@@ -68,6 +68,15 @@ CREATE INDEX delivery_pending ON delivery(destination, id) WHERE state = 'pendin
 CREATE INDEX delivery_deferred ON delivery(destination, not_before) WHERE state = 'deferred';
 CREATE INDEX delivery_leased ON delivery(destination) WHERE state = 'leased';
 CREATE INDEX delivery_stuck ON delivery(destination, id) WHERE state IN ('held', 'refused');
+
+-- Items that need a file. A ready one has a delivery that is not settled: so no index over all items,
+-- which every arrival and every purge would have to write.
+CREATE VIEW on_disk AS SELECT * FROM item WHERE state <> 'purged' AND id IN (
+  SELECT id FROM item WHERE state IN ('done', 'missing', 'damaged')
+  UNION SELECT item FROM delivery WHERE state = 'pending'
+  UNION SELECT item FROM delivery WHERE state = 'deferred'
+  UNION SELECT item FROM delivery WHERE state = 'leased'
+  UNION SELECT item FROM delivery WHERE state IN ('held', 'refused'));
 
 CREATE TABLE refusal (
   id INTEGER PRIMARY KEY,

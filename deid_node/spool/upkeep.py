@@ -105,7 +105,7 @@ def backup(folder: Path, target: Path) -> None:
 
 
 def _damaged(folder: Path, conn: sqlite3.Connection) -> list[Finding]:
-    rows = conn.execute("SELECT id, object, sha256 FROM item WHERE state IN ('ready', 'done', 'damaged')")
+    rows = conn.execute("SELECT id, object, sha256 FROM on_disk WHERE state <> 'missing'")
     found = []
     for item, name, sha256 in rows.fetchall():
         try:
