@@ -30,6 +30,8 @@ Tree: TypeAlias = "dict[int, tuple[str, Value]]"
 
 _TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 _IDENTIFYING = frozenset("LO SH ST LT UT UC PN UR AE".split())
+# Below are the groups of commands, file meta information and directories (PS3.5 7.8.1).
+_FIRST_TAG = 0x00080000
 _BYTES = frozenset("OB OD OF OL OV OW UN".split())
 
 
@@ -107,6 +109,8 @@ class Oracle:
         }
         new: Tree = {}
         for tag, (vr, value) in tree.items():
+            if tag < _FIRST_TAG:
+                continue
             meant = _meant(tag, vr, value)
             rule = self._rule(table, tag, meant, creators)
             if meant == "UN" and tag >> 16 & 1 and table.private:
