@@ -8,6 +8,7 @@ candidate is looked at word by word.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -275,6 +276,7 @@ def _number_in(text: str, number: str) -> list[Span]:
         changes = _changes(text, start) and _changes(text, end)
         if (starts and ends) or (one_token and (changes or len(number) > 5)):
             spans.append(_whole_token(text, start, end))
+            found = bisect_left(places, spans[-1][1]) - 1
         found = plain.find(number, found + 1)
     return spans
 

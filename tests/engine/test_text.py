@@ -5,6 +5,8 @@ from __future__ import annotations
 import timeit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers, Kind, contains_any
 from deid_node.engine.text_words import word_lists
@@ -308,3 +310,52 @@ def test_a_description_is_cleaned_in_microseconds():
     taken = min(timeit.repeat(lambda: CLEANER.clean("T1 AX POST GAD BRAIN"), number=200, repeat=5)) / 200
 
     assert taken < 100e-6
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "1",
+        "1 ",
+        "1.",
+        "12-",
+        "0 1",
+        "(123) ",
+        "a",
+        "Abc ",
+        "12 Abc ",
+        "a@",
+        "a-",
+        "1/",
+        "4711815",
+        "id",
+        "aB",
+        "Smith ",
+    ],
+)
+def test_a_long_text_of_one_kind_costs_no_more_than_its_length(piece):
+    text = piece * (20_000 // len(piece))
+
+    taken = min(timeit.repeat(lambda: CLEANER.clean(text), number=1, repeat=1))
+
+    assert taken < 5
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_cleaned_without_an_error_and_becomes_no_longer(text):
+    cleaned, count = CLEANER.clean(text)
+
+    assert len(cleaned) <= len(text)
+    assert (count == 0) == (cleaned == text) or count > 0
+
+
+@given(st.sampled_from(["CT", "knee", "T2", "w/o", "-", "_", "^", ","]), st.integers(0, 4))
+def test_the_patients_name_never_survives(word, position):
+    for name in ("Müller", "MULLER", "mueller", "Hans", "HANS", "PAT-00123", "PAT00123", "4711815"):
+        words = ["brain", word, "axial", word]
+        words.insert(position, name)
+
+        for joiner in (" ", "_", "^", "-"):
+            cleaned = CLEANER.clean(joiner.join(words))[0]
+
+            assert name.lower() not in cleaned.lower()
