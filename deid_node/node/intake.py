@@ -64,8 +64,16 @@ _ANSWERS: Final[tuple[tuple[type[ObjectRefused], StoreAnswer], ...]] = (
 )
 
 
+_NO_IDENTITY: Final = StoreAnswer(
+    StoreStatus.DATASET_MISMATCH, "The dataset has no SOP class or no SOP instance"
+)
+_BY_CODE: Final = {"no-sop-class": _NO_IDENTITY, "no-sop-instance": _NO_IDENTITY}
+
+
 def answer_for(refusal: ObjectRefused) -> StoreAnswer:
     """Return the answer to an object that is refused."""
+    if refusal.code in _BY_CODE:
+        return _BY_CODE[refusal.code]
     for kind, answer in _ANSWERS:
         if isinstance(refusal, kind):
             return answer
