@@ -36,23 +36,38 @@ class Channel:
     @classmethod
     def connect(cls, peer: Peer, tls: ssl.SSLContext | None) -> Channel:
         """Connect, within the peer's timeout; with TLS also make the handshake, within another one."""
+        place = f"{peer.host} port {peer.port}"
         try:
             sock = socket.create_connection((peer.host, peer.port), timeout=peer.timeout_s)
         except OSError as error:
-            raise AssociationError(
-                f"cannot connect to {peer.host} port {peer.port}: {_reason(error)}"
-            ) from None
+            raise AssociationError(f"cannot connect to {place}: {_reason(error)}") from None
         try:
             prompt(sock)
-            if tls is not None:
-                sock = tls.wrap_socket(sock, server_hostname=peer.host)
+            sock.setblocking(False)
+            if tls is None:
+                return cls(sock)
+            secured = tls.wrap_socket(sock, server_hostname=peer.host, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             sock.close()
-            raise AssociationError(
-                f"no TLS connection to {peer.host} port {peer.port}: {_reason(error)}"
-            ) from None
-        sock.setblocking(False)
-        return cls(sock)
+            raise AssociationError(f"no connection to {place}: {_reason(error)}") from None
+        channel = cls(secured)
+        try:
+            channel._handshake(secured, monotonic() + peer.timeout_s)
+        except (AssociationError, OSError, ValueError) as error:
+            channel.close()
+            raise AssociationError(f"no TLS connection to {place}: {_reason(error)}") from None
+        return channel
+
+    def _handshake(self, secured: ssl.SSLSocket, deadline: float) -> None:
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, deadline)
+            else:
+                return
 
     def send(self, content: bytes | memoryview, deadline: float, *, more: bool = False) -> None:
         """Send everything; `more` says that the next bytes follow at once."""
@@ -134,6 +149,8 @@ class Channel:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, AssociationError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -102,7 +102,8 @@ class StreamAssociation:
 
     def _negotiate(self, proposal: Proposal, caller: Caller) -> dict[int, AnsweredContext]:
         """Let the association in, answer its contexts, and return those that were accepted."""
-        rejection = self._hall.associate(self._wire) or self._intake.admit(caller)
+        # In this order: who is not let in must not take the place of an association.
+        rejection = self._intake.admit(caller) or self._hall.associate(self._wire)
         if rejection is not None:
             raise ProposalRejected(rejection)
         answered = answer_contexts(proposal, lambda uid: self._intake.supports(caller, uid))

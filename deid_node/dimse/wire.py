@@ -51,6 +51,7 @@ class Wire:
         self.idle_since: float | None = None  # set while no message is under way
         self._cut = ""
         self._sending = False
+        self._handshaking = False
         self._closed = False
         self._lock = threading.Lock()
         prompt(sock)
@@ -86,9 +87,11 @@ class Wire:
             raise ConnectionLost from None
         with self._lock:
             self.sock = secured
+        self._handshaking = True
         self._wait(within_s, "handshake-deadline")
         try:
             secured.do_handshake()
+            self._handshaking = False
         except (OSError, ValueError):
             self._raise()
         finally:
@@ -130,6 +133,8 @@ class Wire:
 
     def say_last(self, pdu: bytes, linger_s: float) -> None:
         """Send a last PDU, and wait shortly until the peer took it: closing at once could destroy it."""
+        if self._handshaking:
+            return
         try:
             self.send(pdu, linger_s)
             socket.socket.shutdown(self.sock, socket.SHUT_WR)
