@@ -16,7 +16,7 @@ from tests.dimse.recording import RecordingIntake
 from tests.peers import wait_for
 
 QUICK = AssociationLimits(
-    handshake_s=0.5, request_s=0.6, pdu_s=0.6, idle_s=30.0, send_s=2.0, linger_s=0.3, rate_window_s=0.8
+    handshake_s=1.0, request_s=1.0, pdu_s=1.0, idle_s=30.0, send_s=2.0, linger_s=0.3, rate_window_s=1.0
 )
 """The default limits, with deadlines that a test can wait for."""
 

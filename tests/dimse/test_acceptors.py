@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE, build_context
+from pynetdicom import AE, _config, build_context
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 
 from deid_node.dimse.association import Acceptor, AssociationRejection, StoreAnswer
@@ -376,3 +376,10 @@ def test_no_value_of_a_faulty_intake_is_logged(
 
     out, err = capfd.readouterr()
     assert "PATIENT^NAME" not in out + err + caplog.text
+
+
+def test_pynetdicom_keeps_no_dataset_on_the_disk(acceptor: Acceptor) -> None:
+    assert acceptor.address[1]
+
+    assert _config.STORE_RECV_CHUNKED_DATASET is False
+    assert _config.LOG_HANDLER_LEVEL == "none" or isinstance(acceptor, StreamAcceptor)

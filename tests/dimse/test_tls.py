@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
+from tests.dimse.conftest import QUICK
 from tests.dimse.raw import IMPLICIT, VERIFICATION, RawPeer
 from tests.dimse.recording import RecordingIntake, sample
 from tests.peers import LOOPBACK, require, run, wait_for
@@ -149,17 +152,30 @@ def test_a_large_object_goes_through_tls(
 def test_silent_clients_do_not_stop_the_handshake_of_others(
     stream: Callable[..., StreamAcceptor], server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
-    acceptor = stream(tls=server_context)
+    acceptor = stream(replace(QUICK, handshake_s=60), tls=server_context)
     silent = [RawPeer(acceptor.address) for _ in range(5)]
     before = time.monotonic()
 
-    with Requestor.connect(peer_of(acceptor), [(VERIFICATION, IMPLICIT)], tls=client_context):
-        took = time.monotonic() - before
-    wait_for(lambda: not acceptor._hall.wires(), "the silent ones are cut", 5)
+    with Requestor.connect(peer_of(acceptor), [(VERIFICATION, IMPLICIT)], tls=client_context) as assoc:
+        status = assoc.echo()
+    took = time.monotonic() - before
     for peer in silent:
         peer.sock.close()
 
-    assert took < 1
+    assert status == StoreStatus.SUCCESS
+    assert took < 10
+
+
+def test_a_silent_client_is_cut_at_the_deadline_of_the_handshake(
+    stream: Callable[..., StreamAcceptor], server_context: ssl.SSLContext
+) -> None:
+    acceptor = stream(tls=server_context)
+
+    with RawPeer(acceptor.address) as peer:
+        kind, _ = peer.pdu()
+
+    assert kind in (0, 21)  # 21: a TLS alert
+    wait_for(lambda: not acceptor._hall.wires(), "the connection is gone", 5)
 
 
 @pytest.mark.parametrize("kind", ["cleartext", "no certificate", "stranger"])
@@ -198,6 +214,16 @@ def test_a_server_that_is_not_trusted_is_told(
             [sample("CT_small.dcm").context],
             tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time(client_context: ssl.SSLContext) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        peer = Peer("localhost", listener.getsockname()[1], AETitle("NODE"), AETitle("TESTER"), 0.5)
+        before = time.monotonic()
+        with pytest.raises(AssociationError, match=r"no TLS connection .* in time"):
+            Requestor.connect(peer, [(VERIFICATION, IMPLICIT)], tls=client_context)
+
+    assert time.monotonic() - before < 3
 
 
 @pytest.mark.peer
