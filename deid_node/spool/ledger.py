@@ -26,6 +26,7 @@ from deid_node.spool.outcomes import (
     Released,
 )
 
+_as_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # dumps() would make one each time
 _SETTLED: Final = ", ".join(f"'{state}'" for state in sorted(SETTLED))
 
 
@@ -101,10 +102,10 @@ def _insert(
         *(new.sha256, new.dataset_at, new.size),
         *(heading.sop_class_uid, heading.sop_instance_uid, heading.transfer_syntax_uid),
         *(attributes.get(STUDY, ""), attributes.get(SERIES, "")),
-        json.dumps({f"{tag:08X}": text for tag, text in attributes.items()}, separators=(",", ":")),
+        _as_json(dict(attributes)),
         *(origin.calling, origin.called, origin.address, origin.association),
         *(done.kept, done.changed, done.removed, done.cleaned),
-        *(json.dumps(done.warnings) if done.warnings else "[]", new.at),
+        *(_as_json(done.warnings), new.at),
     )
     item = conn.execute(_INSERT_ITEM, row).lastrowid
     assert item is not None
@@ -175,7 +176,7 @@ def claim(conn: sqlite3.Connection, destination: str, limit: int, now: float) ->
 def entry_of(row: Sequence[Any], objects: str) -> Entry:
     """Make an entry of a claimed row; `objects` is the folder of the object files."""
     name, dataset_at, size = row[4], row[5], row[6]
-    attributes = {int(tag, 16): text for tag, text in json.loads(row[11]).items()}
+    attributes = {int(tag): text for tag, text in json.loads(row[11]).items()}
     return Entry(
         id=row[0],
         item=row[1],

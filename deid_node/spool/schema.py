@@ -35,7 +35,7 @@ CREATE TABLE item (
   transfer_syntax_uid TEXT NOT NULL,
   study_uid TEXT NOT NULL,
   series_uid TEXT NOT NULL,
-  attributes TEXT NOT NULL,
+  attributes TEXT NOT NULL,           -- JSON: tag as a decimal number to text
   calling TEXT NOT NULL,
   called TEXT NOT NULL,
   address TEXT NOT NULL,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from io import BytesIO
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID
 
 from deid_node.delivery.breaker import Circuit
 from deid_node.delivery.cstore import CStoreDestination, outcome_of
@@ -25,16 +24,16 @@ from deid_node.delivery.policy import DestinationPolicy
 from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.peer import AssociationRejectedError, ContextNotAcceptedError, Peer
 from deid_node.dimse.status import StoreStatus
-from deid_node.engine.deidentified import Deidentified, Heading
 from deid_node.errors import AssociationError
 from deid_node.spool import Deferred, Delivered, Entry, Held, Outcome, Refused, Spool, open_checked
 from deid_node.standard.values import AETitle
+from tests.delivery.sending import QUICK, peer_at, put_real, real_object
 from tests.peers import free_port, storescp, wait_for
-from tests.spool.objects import CT, EXPLICIT, heading, put, summary
+from tests.spool.objects import CT, EXPLICIT, heading, put
 
+ROOT = Path(__file__).resolve().parents[2]
 MR = "1.2.840.10008.5.1.4.1.1.4"
 IMPLICIT = "1.2.840.10008.1.2"
-QUICK = DestinationPolicy(first_pause_s=0.01, longest_pause_s=0.05, poll_s=0.01, linger_s=0.1)
 
 
 @pytest.fixture
@@ -264,35 +263,11 @@ def test_resting_releases_the_association(spool: Spool) -> None:
 # --- with real peers ----------------------------------------------------------------------------
 
 
-def real_object(number: int, sop_class: str = CT) -> tuple[Heading, bytes]:
-    ds = Dataset()
-    ds.SOPClassUID = UID(sop_class)
-    ds.SOPInstanceUID = UID(f"2.25.{1000 + number}")
-    ds.PatientID = "PSEUDO"
-    ds.StudyInstanceUID = "2.25.77"
-    ds.SeriesInstanceUID = "2.25.78"
-    ds.InstanceNumber = number
-    ds.Rows = ds.Columns = 64
-    ds.PixelData = bytes(range(256)) * 32
-    ds["PixelData"].VR = "OW"
-    out = BytesIO()
-    dcmwrite(out, ds, implicit_vr=False, little_endian=True)
-    return Heading(sop_class, str(ds.SOPInstanceUID), EXPLICIT, b""), out.getvalue()
-
-
-def put_real(spool: Spool, number: int, sop_class: str = CT) -> None:
-    head, content = real_object(number, sop_class)
-    draft = spool.draft()
-    draft.write(replace(head, meta=b"\0" * 128 + b"DICM"), Deidentified([content]))
-    draft.commit(summary(number, head), route="r", destinations=["a"])
-
-
 @contextmanager
 def lane_to(
     spool: Spool, port: int, policy: DestinationPolicy = QUICK, timeout_s: float = 5
 ) -> Iterator[Lane]:
-    peer = Peer("127.0.0.1", port, AETitle("DOWN"), AETitle("NODE"), timeout_s=timeout_s)
-    lane = Lane(spool, CStoreDestination("a", peer), policy)
+    lane = Lane(spool, CStoreDestination("a", peer_at(port, timeout_s)), policy)
     lane.start()
     try:
         yield lane
@@ -347,6 +322,35 @@ def test_a_peer_that_rejects_or_aborts_loses_nothing(spool: Spool, tmp_path: Pat
             wait_for(lambda: counts(spool) == {"delivered": 3}, "delivered")
 
     assert len(list((tmp_path / "good").iterdir())) == 3
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("point", ["after-claim", "association-open", "answer-read", "before-settle"])
+def test_a_kill_while_sending_may_send_twice_and_never_not_at_all(tmp_path: Path, point: str) -> None:
+    spool = Spool.open(tmp_path / "spool", durable=False)
+    for number in range(5):
+        put_real(spool, number)
+    spool.close()
+    nth = 1 if point in ("after-claim", "association-open") else 3
+
+    with storescp(tmp_path / "down") as port:
+        command = [sys.executable, "-m", "tests.delivery.sending", str(tmp_path / "spool"), str(port)]
+        killed = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "DEID_FAILPOINT": f"{point}:kill:{nth}"},
+            timeout=60,
+            check=False,
+        )
+        again = subprocess.run(command, cwd=ROOT, timeout=60, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert again.returncode == 0
+    assert len(list((tmp_path / "down").iterdir())) == 5
+    spool = Spool.open(tmp_path / "spool", durable=False)
+    assert counts(spool) == {"delivered": 5}
+    assert list((tmp_path / "spool" / "objects").glob("*/*")) == []
+    spool.close()
 
 
 @contextmanager
