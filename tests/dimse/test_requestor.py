@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,25 @@ def test_a_peer_that_does_not_read_is_left_in_time(tmp_path: Path) -> None:
             assoc.store_file(file, **(SENT.keywords | {"offset": 0, "length": 50_000_000}))
 
     assert time.monotonic() - before < 3
+
+
+@pytest.mark.parametrize("length", [1000, 50_000_000], ids=["waiting", "sending"])
+def test_another_thread_can_end_a_wait(tmp_path: Path, length: int) -> None:
+    (tmp_path / "file").write_bytes(bytes(length))
+
+    with (
+        scripted(lambda scp: scp.accept()) as (_, port),
+        (tmp_path / "file").open("rb") as file,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assoc = Requestor.connect(peer_at(port, 20), [SENT.context])
+        storing = pool.submit(assoc.store_file, file, **(SENT.keywords | {"offset": 0, "length": length}))
+        before = time.monotonic()
+        assoc.interrupt()
+        with pytest.raises(AssociationError):
+            storing.result(20)
+
+    assert time.monotonic() - before < 5
 
 
 def test_an_answer_that_trickles_is_given_up_in_time() -> None:
