@@ -49,7 +49,7 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     if not code >> 16 & 0xFFFF or code >> 32 < _FIRST_GROUP:
         return b""  # group lengths (PS3.5 7.2) and the groups of commands and files are never copied
     if rule.action is Action.R:
-        return _Reject(rule)
+        return Reject(rule)
     if rule.action is Action.X:
         return b""
     if vr == "SQ":
@@ -103,7 +103,7 @@ def _dummy(plan: Plan, code: int, vr: str) -> Entry:
     row = attribute(code >> 16)
     vm = row.min_vm if row is not None and dummies is Dummies.STANDARD else 1
     value = dummy(vr, dummies, little_endian=little, vm=vm)
-    return _Constant(plan.encoding.element(code >> 16, vr_in(code), value), dummies is Dummies.STANDARD)
+    return Constant(plan.encoding.element(code >> 16, vr_in(code), value), dummies is Dummies.STANDARD)
 
 
 def _empty(plan: Plan, code: int, vr: str) -> Entry:
@@ -154,7 +154,7 @@ def rebuilt(element: Element, place: Place, value: bytes) -> bytes:
     return place.encoding.element(element[0] >> 16, vr, value)
 
 
-class _Reject:
+class Reject:
     __slots__ = ("rule",)
 
     def __init__(self, rule: Rule) -> None:
@@ -164,7 +164,7 @@ class _Reject:
         raise Rejected(self.rule.because or "no justification provided", path=path_of(element, place))
 
 
-class _Constant:
+class Constant:
     """The same dummy for every object; an empty value stays empty where the set says so."""
 
     __slots__ = ("element", "empty_stays")
@@ -311,4 +311,4 @@ class _Value:
         return b"" if new is None else rebuilt(element, place, new)
 
 
-__all__ = ["UNDEFINED", "compile_rule", "is_sequence", "path_of", "rebuilt"]
+__all__ = ["UNDEFINED", "Constant", "Reject", "compile_rule", "is_sequence", "path_of", "rebuilt"]

@@ -7,16 +7,19 @@ an element goes depends on its length alone, never on how the bytes were cut: sa
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from deid_node.engine.actions import Constant, Reject
 from deid_node.engine.deidentified import Buffers
 from deid_node.engine.encoding import (
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
+    ODD,
     SEQUENCE_END,
-    UN_SEQUENCE,
     UNDEFINED,
     Encoding,
     vr_in,
@@ -24,11 +27,16 @@ from deid_node.engine.encoding import (
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
-from deid_node.engine.subject import Subject
+from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.errors import Fault, LimitExceeded, Malformed
 
 _PIXEL_DATA: Final = 0x7FE00010
-_PIXELS: Final = 0x7FE00000
+_PIXEL_GROUP: Final = 0x7FE0
+# The first code of the pixels and the first behind them, as elements are compared.
+_PIXELS: Final = (_PIXEL_GROUP << 32,)
+_TAIL: Final = (_PIXEL_GROUP + 1 << 32,)
+# These may be long and are copied unread; texts are searched for identifiers first.
+_BULK_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 # Bytes of a piece that are buffered in one go: what passes through need not be copied.
 _STEP: Final = 16 << 10
 _FRAGMENT_STEP: Final = 64
@@ -55,6 +63,7 @@ class _Frame:
     item: int = -1
     after: int = -1
     creators: dict[int, str] = field(default_factory=dict)
+    charsets: tuple[str, ...] | None = None
     place: Place | None = None
 
 
@@ -117,9 +126,7 @@ class Body:
             Malformed: the dataset does not end where an element ends.
         """
         self._out = []
-        if self._buffer:
-            self._wanted = 0
-            self._advance()
+        self._advance()
         if self._buffer or self._pass or len(self._frames) > 1:
             raise Malformed("the dataset is truncated")
         return self._out
@@ -198,6 +205,8 @@ class Body:
             self._out.extend([b] if new is None else new)
             if frame.plan.creators:
                 frame.creators.update(place.creators)
+            if frame.kind == "item" and elements[0][0] >> 16 <= SPECIFIC_CHARACTER_SET:
+                frame.charsets = place.charsets
         self._consume(end)
 
     def _place(self, frame: _Frame, b: bytes, elements: list[Element]) -> Place:
@@ -205,6 +214,8 @@ class Body:
         place = Place(b, elements, frame.encoding, self._subject, outer, frame.tag, max(frame.item, 0))
         if frame.plan.creators:
             place.adopt_creators(frame.creators)
+        if frame.charsets is not None:
+            place.adopt_charsets(frame.charsets)
         return place
 
     def _long_element(self, frame: _Frame, missing: Incomplete, known: int) -> None:
@@ -217,61 +228,85 @@ class Body:
         if missing.end is not None:
             if frame.end is not None and self._offset + missing.end > frame.end:
                 raise Malformed("an element reaches past the end of its item")
-            if missing.end <= self._window and not self._passes(frame, missing):
+            if missing.end <= self._window and not self._passes(missing, self._entry(frame, missing)):
                 self._need(missing.end)
         elif known < self._window and missing.code >> 16 != _PIXEL_DATA:
             if frame.end is not None and known == frame.end - self._offset:
                 raise Malformed("a sequence of undefined length does not end inside its item")
             self._need(min(self._window, known * 2))
-        frame.after = missing.code | 0xFFFF
-        entry = frame.plan.entry_at(missing.code, self._place(frame, b"", []))
-        self._subject.kept += 1
-        if is_sequence(missing.code) or vr_in(missing.code) == UN_SEQUENCE:
+        entry = self._entry(frame, missing)
+        if is_sequence(missing.code):
             self._open_sequence(frame, missing, entry)
         elif length == UNDEFINED:
             self._open_fragments(frame, missing, entry)
         else:
             self._pass_value(frame, missing, entry, length)
 
-    def _passes(self, frame: _Frame, missing: Incomplete) -> bool:
-        """Tell whether the value of an element needs not be looked at: it is copied or dropped."""
-        if is_sequence(missing.code) or vr_in(missing.code) == UN_SEQUENCE:
+    def _entry(self, frame: _Frame, missing: Incomplete) -> Entry:
+        """Return what to do with an element whose value is not there yet.
+
+        Raises:
+            Rejected: the table rejects objects that have it.
+        """
+        if frame.drop:
+            return b""
+        place = self._place(frame, b"", [])
+        entry = frame.plan.entry_at(missing.code, place)
+        if isinstance(entry, Reject):
+            entry.apply((missing.code, 0, 0, 0), place)
+        return entry.element if isinstance(entry, Constant) else entry
+
+    def _passes(self, missing: Incomplete, entry: Entry) -> bool:
+        """Tell whether the value of an element is dropped, or copied without being looked at."""
+        if is_sequence(missing.code):
             return False
-        entry = frame.plan.entry_at(missing.code, self._place(frame, b"", []))
-        return frame.drop or entry is KEEP or isinstance(entry, bytes)
+        if entry is not KEEP:
+            return isinstance(entry, bytes)
+        return vr_in(missing.code) in _BULK_VRS and (
+            missing.code >> 32 == _PIXEL_GROUP or missing.end is None or missing.end > self._window
+        )
 
     def _pass_value(self, frame: _Frame, missing: Incomplete, entry: Entry, length: int) -> None:
         """Let a long value through, drop it, or buffer it for an action that needs all of it."""
-        element = (missing.code, 0, missing.value, missing.value)
-        new = self._decided(frame, entry, element)
-        if new is None:
-            assert missing.end is not None
+        assert missing.end is not None
+        if not self._passes(missing, entry):
             if missing.end > self._budget.limits.header_bytes:
-                raise LimitExceeded("a value that an action has to read as a whole is too long")
+                raise LimitExceeded("a value that has to be read as a whole is too long")
             self._need(missing.end)
-            whole = (missing.code, 0, missing.value, missing.end)
+            whole = (missing.code | (ODD if length & 1 else 0), 0, missing.value, missing.end)
+            frame.after = missing.code | 0xFFFF
             self._write_elements(frame, [whole], missing.end)
             return
-        if entry is KEEP and length & 1:
-            new = new[:-4] + (length + 1).to_bytes(4, "little" if frame.encoding.little_endian else "big")
-            self._pad = True
+        self._began(frame, missing, entry)
+        if isinstance(entry, bytes):
+            new = entry
+        else:
+            new = bytes(memoryview(self._buffer)[: missing.value])
+            if length & 1:
+                new = new[:-4] + (length + 1).to_bytes(4, "little" if frame.encoding.little_endian else "big")
+                self._pad = True
         self._out.append(new)
         self._consume(missing.value)
         self._pass = length
-        self._pass_drop = frame.drop or entry is not KEEP
+        self._pass_drop = entry is not KEEP
 
-    def _decided(self, frame: _Frame, entry: Entry, element: Element) -> bytes | None:
-        """Return what to write for the header of a long value; None when its value is needed."""
+    def _began(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
+        """Note that an element is written while it arrives, for the order and the counts."""
+        frame.after = missing.code | 0xFFFF
         if frame.drop:
-            return b""
+            return
         if entry is KEEP:
-            return bytes(memoryview(self._buffer)[: element[2]])
-        return entry if isinstance(entry, bytes) else None
+            self._subject.kept += 1
+        elif entry:
+            self._subject.changed += 1
+        else:
+            self._subject.removed += 1
 
     # --- sequences ----------------------------------------------------------------------------
 
     def _open_sequence(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
         code = missing.code
+        self._began(frame, missing, entry)
         end = None if missing.end is None else self._offset + missing.end
         inner = IMPLICIT_LITTLE if vr_in(code) != "SQ" else frame.encoding
         plan = frame.plan
@@ -290,6 +325,7 @@ class Body:
         self._frames.append(_Frame("sequence", end, plan, inner, drop, code >> 16, place=place))
 
     def _open_fragments(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
+        self._began(frame, missing, entry)
         drop = frame.drop or entry is not KEEP
         if not drop:
             self._out.append(bytes(memoryview(self._buffer)[: missing.value]))
@@ -349,7 +385,9 @@ class Body:
         """Rewrite an item of undefined length if it ends within the window."""
         known = min(len(self._buffer), self._window)
         depth = sum(1 for above in self._frames if above.kind == "item") + 1
-        level = scan(self._buffer, 8, known, frame.encoding, self._budget, depth)
+        # Not counted: it may be read again when more is there.
+        budget = Budget(self._budget.limits, ends=self._budget.ends)
+        level = scan(self._buffer, 8, known, frame.encoding, budget, depth)
         if level.stop == ITEM_END:
             self._whole_item(frame, 8, level.position, level.position + 8)
             return True
@@ -399,14 +437,34 @@ def rewrite_guarded(
 ) -> list[bytes] | None:
     """Rewrite elements; if a known identifier is still there, once more with guarded copies.
 
-    The residual check: kept attributes are searched for the names and IDs of this object.
+    The residual check: kept attributes are searched for the names and IDs of this object. Pixels are
+    not, as three letters are found in any image.
     """
+    first, last = bisect_left(elements, _PIXELS), bisect_left(elements, _TAIL)
+    if first == last:
+        return _rewrite_searched(plan, place, elements, start, end)
+    pixels, tail = elements[first][1], elements[last - 1][3]
+    out: list[bytes] = []
+    for part, p, q in (
+        (elements[:first], start, pixels),
+        (elements[first:last], pixels, tail),
+        (elements[last:], tail, end),
+    ):
+        if part:
+            rewrite = plan.rewrite if p == pixels else partial(_rewrite_searched, plan)
+            new = rewrite(place, part, p, q)
+            out += [place.b[p:q]] if new is None else new
+    return out
+
+
+def _rewrite_searched(
+    plan: Plan, place: Place, elements: list[Element], start: int, end: int
+) -> list[bytes] | None:
     subject = place.subject
+    before = subject.kept, subject.changed, subject.removed, subject.cleaned
     new = plan.rewrite(place, elements, start, end)
-    if elements[0][0] >> 16 >= _PIXELS:
-        return new
-    parts = [place.b[start:end]] if new is None else new
-    if subject.residual(parts):
+    if subject.residual([place.b[start:end]] if new is None else new):
+        subject.kept, subject.changed, subject.removed, subject.cleaned = before
         guarded = plan.plans.plan(plan.table, plan.encoding, guard=True)
         return guarded.rewrite(place, elements, start, end)
     return new

@@ -76,6 +76,10 @@ class Place:
         """Use the creators of a level whose beginning was processed before."""
         self._creators = {**creators, **self.creators}
 
+    def adopt_charsets(self, charsets: tuple[str, ...]) -> None:
+        """Use the character sets of a level whose beginning was processed before."""
+        self._charsets = charsets
+
     @property
     def charsets(self) -> tuple[str, ...]:
         """The character sets in force: of this item when it has its own, else those around it."""
