@@ -28,10 +28,12 @@ _MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "standard", "profile"},
     "log": {"errors"},
     "node": _CORE | {"spool", "dimse", "delivery", "settings", "log"},
-    "files": _CORE | {"delivery", "node"},
+    "files": _CORE | {"delivery", "node", "log"},
     "admin": _CORE | {"spool", "dimse", "delivery", "settings", "log", "node"},
-    "commands": _CORE | {"spool", "dimse", "delivery", "settings", "log", "node", "files", "admin"},
-    "cli": {"errors", "commands"},
+    "commands": _CORE
+    | {"spool", "dimse", "delivery", "settings", "log", "node", "files", "admin"}
+    | {"__version__"},
+    "cli": {"errors", "log", "commands", "__version__"},
     "__main__": {"cli"},
     "__init__": {"files"},
     "profiles": set(),
@@ -74,7 +76,8 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             if module == "deid_node":
                 for alias in node.names:
-                    yield node.lineno, f"deid_node.{alias.name}"
+                    if alias.name != "__version__":
+                        yield node.lineno, f"deid_node.{alias.name}"
             else:
                 yield node.lineno, module
 
