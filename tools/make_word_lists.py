@@ -62,7 +62,7 @@ def main() -> None:
     clinical = words_of((WORDS / "clinical.txt").read_text(encoding="utf-8"))
     common = words_of((WORDS / "common.txt").read_text(encoding="utf-8"))
     frequent = set(_census_given(_COMMON_GIVEN_NAMES)) | set(_census_surnames(1_500))
-    names = {name for name in _names() if name not in clinical and name not in PARTICLES}
+    names = {name for name in _names() if name not in PARTICLES}
     vocabulary = (set(_vocabulary(names, frequent)) | common) - clinical
     _write("names.txt.xz", names, ("faker", "names"))
     _write("vocabulary.txt.xz", vocabulary, ("wonderwords", "mnemonic", "faker", "pydicom"))
@@ -123,20 +123,20 @@ def _vocabulary(names: set[str], frequent: set[str]) -> Iterator[str]:
     """Yield words of the language that are not first of all names.
 
     A capital inside a code meaning marks an eponym: it is taken only when it is no name. A lower case
-    word is taken though it is a name as well (iris, palm), unless it is one of the most frequent.
+    English word is taken though it is a name as well (iris, palm), unless it is one of the most
+    frequent; one of another language only when it is no name (oliveira).
     """
     for text, dependable in _texts():
-        for position, word in enumerate(_LETTERS.findall(text)):
+        for word in _LETTERS.findall(text):
             folded = fold(word)
             if len(folded) < 2:
                 continue
-            proper = word[0].isupper() and (position > 0 or not dependable)
-            if folded not in names or (not proper and folded not in frequent):
+            if folded not in names or (dependable and word[0].islower() and folded not in frequent):
                 yield folded
 
 
 def _texts() -> Iterator[tuple[str, bool]]:
-    """Yield texts, and whether a small first letter there says that the word is not a name."""
+    """Yield texts, and whether they are English, where a small first letter marks a common word."""
     import mnemonic
     import wonderwords
     from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
@@ -149,14 +149,15 @@ def _texts() -> Iterator[tuple[str, bool]]:
                 yield line.strip() + "s", True
     for language in ("english", "french", "italian", "spanish", "portuguese"):
         yield from (
-            (w, True) for w in _lines(Path(mnemonic.__file__).parent / "wordlist" / f"{language}.txt")
+            (w, language == "english")
+            for w in _lines(Path(mnemonic.__file__).parent / "wordlist" / f"{language}.txt")
         )
     for locale in ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL"):
         provider = importlib.import_module(f"faker.providers.lorem.{locale}").Provider
-        yield from ((word, True) for word in provider.word_list)
+        yield from ((word, locale == "en_US") for word in provider.word_list)
     for codes in concepts.values():
         for meanings in codes.values():
-            yield from ((meaning[0], False) for meaning in meanings.values())
+            yield from ((meaning[0], True) for meaning in meanings.values())
     for entry in (*DicomDictionary.values(), *RepeatersDictionary.values()):
         yield entry[2], False
 

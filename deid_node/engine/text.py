@@ -1,6 +1,6 @@
 """Action C on text: what identifies goes, the rest stays.
 
-The known identifiers of the object (text_identifiers), what looks like an identifier (text_patterns) and
+The known identifiers of the object (text_identifiers), what looks like an identifier (text_shapes) and
 names of persons (text_names) are found as spans; this module joins them and takes them out. What was
 found by shape alone does not depend on the object and is remembered, so that the thousandth image of a
 series costs a lookup. PS3.15 E.3.5 (Clean Descriptors Option).
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from deid_node.engine.text_dates import Span
 from deid_node.engine.text_identifiers import Identifiers, Kind, contains_any
 from deid_node.engine.text_names import person_names, unknown_words
-from deid_node.engine.text_patterns import FINDERS, Span, suspicious_spans
+from deid_node.engine.text_shapes import FINDERS, suspicious_spans
 
 __all__ = ["Cleaner", "CleaningOptions", "Identifiers", "Kind", "contains_any"]
 

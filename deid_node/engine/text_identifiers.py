@@ -17,8 +17,8 @@ from itertools import permutations
 from typing import Final
 
 from deid_node.engine.charset import encode
+from deid_node.engine.text_dates import Span
 from deid_node.engine.text_fold import fold, spellings
-from deid_node.engine.text_patterns import Span
 from deid_node.engine.text_words import PARTICLES, PLACEHOLDERS, TITLES, word_lists
 
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from deid_node.engine.text_dates import Span
 from deid_node.engine.text_fold import fold
-from deid_node.engine.text_patterns import Span
 from deid_node.engine.text_words import PARTICLES, WordLists, word_lists
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -64,6 +64,14 @@ class _Word:
     @property
     def title_case(self) -> bool:
         return self.text[0].isupper() and not (len(self.text) > 1 and self.text.isupper())
+
+
+_COLOURS: Final = frozenset("white brown green black young".split())
+_COLOURED: Final = frozenset(
+    "matter blood fat tissue adult adults cell cells body light laser noise lung marrow female male "
+    "child woman man women men boy girl patient patients pigment dye channel field filter hole holes "
+    "hair stool bone on lesion".split()
+)
 
 
 def person_names(text: str, *, by_list: bool = True) -> list[Span]:
@@ -130,6 +138,9 @@ def _is_eponym(text: str, words: list[_Word], at: int, lists: WordLists) -> bool
     """Tell whether a name stands for a disease, a sign or a device here."""
     if words[at].folded not in lists.eponyms:
         return False
+    if words[at].folded in _COLOURS:
+        beside = words[at + 1 : at + 2]
+        return words[at].text.islower() or any(word.folded in _COLOURED | _COLOURS for word in beside)
     around = words[max(at - 2, 0) : at] + words[at + 1 : at + 4]
     return any(word.folded in _DISEASE for word in around) or text[words[at].end : words[at].end + 1] == "-"
 
@@ -148,8 +159,10 @@ def _take_after_title(text: str, words: list[_Word], at: int) -> None:
             continue
         if not _follows_title(title, word, taken):
             break
-        taken += 1
+        taken += word.folded not in PARTICLES
         position += 1
+    while words[position - 1].folded in PARTICLES:
+        position -= 1
     if taken:
         for word in words[at:position]:
             word.gone = True
@@ -158,8 +171,8 @@ def _take_after_title(text: str, words: list[_Word], at: int) -> None:
 def _follows_title(title: _Word, word: _Word, taken: int) -> bool:
     if len(word.text) == 1:
         return word.capitalized
-    if word.folded in PARTICLES and not word.clinical:
-        return True
+    if word.folded in PARTICLES:
+        return not word.clinical or not word.text.isupper()
     if word.clinical:
         return taken == 0 and title.title_case and word.title_case
     if word.known:
@@ -199,6 +212,9 @@ def _spread(text: str, words: list[_Word]) -> None:
             if word.gone or not _BESIDE.fullmatch(gap):
                 continue
             word.gone = _belongs(word, gap, text[word.end : word.end + 1], after=step > 0)
+            if step > 0 and word.folded in PARTICLES and beside + 1 < len(words):
+                following = words[beside + 1]
+                word.gone = word.gone or (following.gone or (following.title_case and not following.clinical))
 
 
 def _belongs(word: _Word, gap: str, following: str, *, after: bool) -> bool:
@@ -209,7 +225,7 @@ def _belongs(word: _Word, gap: str, following: str, *, after: bool) -> bool:
     if word.folded in PARTICLES and not after:
         return True
     if word.clinical:
-        return False
+        return word.name and "^" in gap
     if word.known:
         return word.name and word.capitalized
     return word.capitalized or "^" in gap
