@@ -85,14 +85,19 @@ def measure(line: Line, files: list[Path], rounds: int, scratch: Path) -> Result
 def _run(
     line: Line, contender: Contender, files: list[Path], digests: list[str], folder: Path
 ) -> tuple[Run, list[float]]:
-    size = sum(path.stat().st_size for path in files)
+    warm_up, *measured = files
+    size = sum(path.stat().st_size for path in measured)
     with contender.run(folder) as running:
+        _sendfile(line, contender, running, [warm_up], folder / "warm-up.json", associations=1)
+        wait_until(lambda: outputs(running.output), f"{contender.name} wrote the first", _LIMIT_S)
         before = cpu_seconds(running.pid)
         forget_peak(running.pid)
         if line.sender == "storescu":
-            start, elapsed, latencies = _storescu(line, contender, running, files)
+            start, elapsed, latencies = _storescu(line, contender, running, measured)
         else:
-            start, elapsed, latencies = _sendfile(line, contender, running, files, folder / "index.json")
+            start, elapsed, latencies = _sendfile(
+                line, contender, running, measured, folder / "index.json", associations=line.associations
+            )
         wait_until(
             lambda: len(outputs(running.output)) >= len(files), f"{contender.name} wrote all", _LIMIT_S
         )
@@ -103,7 +108,7 @@ def _run(
             max(done, elapsed),
             cpu_seconds(running.pid) - before,
             peak_bytes(running.pid),
-            len(files),
+            len(measured),
             size,
         )
         check(contender.name, digests, outputs(running.output), deidentified=contender.deidentifies)
@@ -148,12 +153,12 @@ def _proposal(workload: Workload) -> list[str]:
 
 
 def _sendfile(
-    line: Line, contender: Contender, running: Running, files: list[Path], index: Path
+    line: Line, contender: Contender, running: Running, files: list[Path], index: Path, *, associations: int
 ) -> tuple[float, float, list[float]]:
     write_index(files, index)
     command = [sys.executable, "-m", "benchmarks.sender", str(running.port), contender.called, str(index)]
     sender = subprocess.Popen(
-        [*command, str(line.associations)],
+        [*command, str(associations)],
         env=ENVIRONMENT,
         cwd=_ROOT,
         stdin=subprocess.PIPE,
