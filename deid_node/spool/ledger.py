@@ -289,14 +289,32 @@ def purge(conn: sqlite3.Connection, done_before: float, limit: int) -> list[str]
     return [name for _, name in rows]
 
 
-def hold_older(conn: sqlite3.Connection, destination: str, received_before: float, now: float) -> int:
-    """Hold what has waited too long; returns how many. Nothing is ever given up by itself."""
-    return conn.execute(
-        "UPDATE delivery SET state = 'held', why = ?, changed_at = ?"
-        " WHERE destination = ? AND state IN ('pending', 'deferred')"
-        " AND (SELECT received_at FROM item WHERE item.id = delivery.item) < ?",
-        (HeldFor.TOO_OLD.value, now, destination, received_before),
-    ).rowcount
+_TOO_OLD: Final = """
+UPDATE delivery SET state = 'held', why = :why, changed_at = :now WHERE id IN (
+  SELECT id FROM (SELECT d.id, i.received_at FROM delivery d JOIN item i ON i.id = d.item
+    WHERE d.destination = :to AND d.state = 'pending' ORDER BY d.id LIMIT :limit)
+  WHERE received_at < :before
+  UNION ALL
+  SELECT d.id FROM delivery d JOIN item i ON i.id = d.item
+    WHERE d.destination = :to AND d.state = 'deferred' AND i.received_at < :before)
+"""
+
+
+def hold_older(
+    conn: sqlite3.Connection, destination: str, received_before: float, limit: int, now: float
+) -> int:
+    """Hold what has waited too long; returns how many. Nothing is ever given up by itself.
+
+    Of what was never tried only the oldest are looked at: a queue of a million is not read through.
+    """
+    values = {
+        "why": HeldFor.TOO_OLD.value,
+        "now": now,
+        "to": destination,
+        "before": received_before,
+        "limit": limit,
+    }
+    return conn.execute(_TOO_OLD, values).rowcount
 
 
 def reroute(conn: sqlite3.Connection, destination: str, to: str, why: str, limit: int, now: float) -> int:

@@ -29,6 +29,7 @@ from deid_node.spool.writer import Work, Writer
 
 _PER_FOLDER: Final = 2048
 _RANDOM_BYTES: Final = 15
+_AT_A_TIME: Final = 1000
 
 
 DEFAULT_RESERVE_BYTES: Final = 256 << 20
@@ -105,7 +106,7 @@ class Spool:
                 schema.check_pages(conn)
                 recovery = recover(str(folder), root_fd, conn, now=time.time(), max_pause_s=max_pause_s)
                 if durable:
-                    os.fsync(root_fd)
+                    _sync_names(folder)
             except (OSError, sqlite3.Error) as error:
                 raise SpoolError(f"The spool {folder} cannot be opened: {error}.") from error
             undo.pop_all()
@@ -184,7 +185,9 @@ class Spool:
     def hold_older(self, destination: str, max_age_s: float) -> int:
         """Hold the entries of a destination that were received too long ago; returns how many."""
         now = time.time()
-        return self._writer.run(Work(lambda conn: ledger.hold_older(conn, destination, now - max_age_s, now)))
+        return self._writer.run(
+            Work(lambda conn: ledger.hold_older(conn, destination, now - max_age_s, _AT_A_TIME, now))
+        )
 
     def reroute(self, destination: str, to: str, why: str, limit: int) -> int:
         """Hand the oldest waiting entries of a destination to another one; returns how many."""
@@ -197,7 +200,7 @@ class Spool:
     def purge(self) -> int:
         """Remove the files that were kept for long enough after their last delivery."""
         before = time.time() - self._keep_s
-        names = self._writer.run(Work(lambda conn: ledger.purge(conn, before, 1000)))
+        names = self._writer.run(Work(lambda conn: ledger.purge(conn, before, _AT_A_TIME)))
         for name in names:
             self.unlink(place(name))
         return len(names)
@@ -276,6 +279,16 @@ class Spool:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make the names of what was made in a folder durable, and its own name."""
+    for path in (folder, folder.parent):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _lock(folder: Path) -> int:

@@ -150,13 +150,21 @@ def test_a_restart_says_what_it_mended(tmp_path: Path) -> None:
 # --- system calls that fail -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["draft-created", "draft-half", "before-sync", "in-ledger"])
+@pytest.mark.parametrize("point", ["draft-created", "draft-half", "before-sync"])
 def test_a_shortage_refuses_one_object_and_the_spool_goes_on(tmp_path: Path, point: str) -> None:
     done = run(tmp_path, "store", f"{point}:enospc:2")
 
     assert promised(done.stdout) == {0, 2, 3, 4}, done.stderr
     assert "failed False" in done.stdout
     assert deliver_all(tmp_path)[0] == {0, 2, 3, 4}
+
+
+def test_a_shortage_of_the_ledger_is_met_with_the_ballast_and_new_objects_wait(tmp_path: Path) -> None:
+    done = run(tmp_path, "store", "in-ledger:enospc:2")
+
+    assert promised(done.stdout) >= {0, 1}, done.stderr
+    assert "failed False" in done.stdout
+    assert deliver_all(tmp_path)[0] == promised(done.stdout)
 
 
 @pytest.mark.parametrize("point", ["draft-half", "before-sync", "before-folder-sync", "in-ledger"])
