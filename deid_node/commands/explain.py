@@ -83,22 +83,28 @@ def _word(refusal: ObjectRefused) -> str:
     return "rejected" if isinstance(refusal, Rejected) else "failed"
 
 
+_COLORS = {"K": "green", "X": "red", "Z": "red", "R": "red"}
+
+
 def _print_for_people(rows: Sequence[Explanation], values: bool) -> None:
-    """Draw the rows: an attribute a line, indented below its sequence."""
+    """Print two lines an attribute: what is done, and below it why and by which row."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    heads = ["attribute", "tag", "VR", "", "decided by", "because"]
-    table = Table(*heads, *(["before", "after"] if values else []), box=None, header_style="bold")
-    colors = {"K": "green", "X": "red", "Z": "red", "D": "yellow", "U": "yellow", "C": "yellow", "R": "red"}
+    console = Console(highlight=False, soft_wrap=True)
     for row in rows:
-        style = colors.get(row.action, "") if _changed(row) else "green"
-        cells = [row.path, row.tag, row.vr, row.action, row.decided_by, row.because]
+        color = _COLORS.get(row.action, "yellow") if _changed(row) else "green"
+        line = Text.assemble((f"{row.action} ", f"bold {color}"), (row.path, "bold"), f" {row.tag} {row.vr}")
         if values:
-            cells += [_cell(row.before), _cell(row.after)]
-        table.add_row(*(Text(str(cell)) for cell in cells), style=style)
-    Console().print(table)
+            line.append("  ")
+            line.append(_cell(row.before))
+            if _changed(row):
+                line.append(" -> ", color)
+                line.append(_cell(row.after), color)
+        elif _changed(row):
+            line.append(f"  {_changed(row)}", color)
+        console.print(line)
+        console.print(Text(f"    {row.because} ({row.decided_by})", "dim"))
 
 
 def _changed(row: Explanation) -> str:

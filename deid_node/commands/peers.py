@@ -55,28 +55,39 @@ def send(
     as_json: Json = False,
 ) -> None:
     """Send files with C-STORE, as they are: nothing is de-identified on the way."""
-    results: list[tuple[Path, str]] = []
+    results: list[_Result] = []
     batch: list[_File] = []
     for path in _expanded(files):
         try:
             batch.append(_read(path))
         except (ObjectRefused, OSError) as error:
             text = error.reason if isinstance(error, ObjectRefused) else error.strerror or "cannot be read"
-            results.append((path, text))
+            results.append(_Result(path, None, text))
     try:
         _send(batch, _peer(host, port, called, calling, timeout), results)
     except AssociationError as error:
-        sent = {path for path, _ in results}
-        results += [(file.path, f"not sent: {error}") for file in batch if file.path not in sent]
-    bad = [(path, text) for path, text in results if text != "0000"]
+        if all(result.status is None for result in results):
+            leave(ExitCode.UNAVAILABLE, f"{called} at {host} port {port}: {error}; nothing was sent.")
+        done = {result.path for result in results}
+        results += [_Result(file.path, None, f"not sent: {error}") for file in batch if file.path not in done]
+    bad = [result for result in results if result.status != "0000"]
     if as_json:
-        print_json([{"file": str(path), "result": text} for path, text in results])
+        print_json([{"file": str(r.path), "status": r.status, "problem": r.problem} for r in results])
     else:
-        for path, text in bad:
-            complain(f"{path}: {text}")
+        for result in bad:
+            complain(f"{result.path}: {result.problem or f'answered {result.status}H'}")
         say(f"{len(results) - len(bad)} of {len(results)} stored.")
     if bad:
         leave(ExitCode.INCOMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What became of one file: the status that was answered, or why there is none."""
+
+    path: Path
+    status: str | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ def _read(path: Path) -> _File:
     return _File(path, part10.offset, length, sop_class_uid, sop_instance_uid, part10.transfer_syntax_uid)
 
 
-def _send(batch: list[_File], peer: Peer, results: list[tuple[Path, str]]) -> None:
+def _send(batch: list[_File], peer: Peer, results: list[_Result]) -> None:
     """Send files, as many associations one after another as their presentation contexts need."""
     from deid_node.dimse.peer import ContextNotAcceptedError
     from deid_node.dimse.requestor import Requestor
@@ -158,6 +169,6 @@ def _send(batch: list[_File], peer: Peer, results: list[tuple[Path, str]]) -> No
                             transfer_syntax_uid=file.transfer_syntax_uid,
                         )
                 except ContextNotAcceptedError as error:
-                    results.append((file.path, str(error)))
+                    results.append(_Result(file.path, None, str(error)))
                 else:
-                    results.append((file.path, answer.status.code))
+                    results.append(_Result(file.path, answer.status.code))

@@ -43,10 +43,12 @@ Study = Annotated[str | None, typer.Option("--study", help="Only this de-identif
 
 
 @app.callback(invoke_without_command=True)
-def queue(context: typer.Context) -> None:
+def queue(context: typer.Context, config: Config = None, as_json: Json = False) -> None:
     """Show what waits for a destination. Works beside a running node and without one."""
     if context.invoked_subcommand is None:
-        list_entries()
+        list_entries(config=config, as_json=as_json)
+    elif config is not None or as_json:
+        leave(ExitCode.USAGE, f"Options go behind the command: queue {context.invoked_subcommand} ...")
 
 
 @app.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
 from deid_node.dimse.peer import AssociationRejectedError
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
@@ -18,6 +21,7 @@ from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.service import Node
 from deid_node.settings import (
     AcceptorKind,
+    AESettings,
     FolderSettings,
     PeerSettings,
     QuarantineSettings,
@@ -27,7 +31,7 @@ from deid_node.settings import (
 from deid_node.settings_load import Loaded
 from deid_node.spool.desk import Desk
 from tests.node.running import CT, FILES, peer, refusals, running, store
-from tests.peers import LOOPBACK, wait_for
+from tests.peers import LOOPBACK, free_port, wait_for
 
 VERIFICATION = ("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 CT_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")
@@ -312,3 +316,51 @@ def test_quarantine_needs_a_public_key_that_is_one(state: Path) -> None:
         running(state, quarantine=quarantine),
     ):
         pass
+
+
+# --- commands beside a running node -------------------------------------------------------------------
+
+
+def test_files_are_sent_and_the_ledger_is_read_while_the_node_runs(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{state}"\n')
+    with running(state) as node:
+        port = str(node.address[1])
+
+        sent = main(["send", "--json", str(CT), str(FILES / "README.txt"), LOOPBACK, port, "DEIDNODE"])
+        results = json.loads(capsys.readouterr().out)
+        wait_for(lambda: stored(state / "out"), "the object is in the folder")
+        statuses = [main([*words, "--config", str(config)]) for words in (["status"], ["queue"], ["fsck"])]
+        copied = main(["backup", str(tmp_path / "copy"), "--config", str(config)])
+        told = capsys.readouterr().out
+        echoed = main(["echo", LOOPBACK, port])
+
+    assert sent == ExitCode.INCOMPLETE
+    assert [result["status"] for result in results] == [None, "0000"]
+    assert statuses == [ExitCode.OK] * 3
+    assert (copied, echoed) == (ExitCode.OK, ExitCode.OK)
+    assert "1 objects of 1 studies." in told
+    assert "Nothing waits." in told
+
+
+def test_entries_of_a_dead_destination_can_be_listed_retried_and_dropped(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{state}"\n')
+    down = AESettings(kind="ae", host=LOOPBACK, port=free_port(), ae_title="DOWN")
+    with running(state, destinations={"down": down}) as node:
+        assert store(node, CT).status == StoreStatus.SUCCESS
+    words = ["--config", str(config)]
+
+    listed = main(["queue", "list", "--json", *words])
+    [entry] = json.loads(capsys.readouterr().out)
+    retried = main(["queue", "retry", *words])
+    dropped = main(["queue", "drop", str(entry["id"]), "--yes", *words])
+    main(["queue", *words])
+
+    assert (listed, retried, dropped) == (ExitCode.OK, ExitCode.OK, ExitCode.OK)
+    assert entry["destination"] == "down"
+    assert "Nothing waits." in capsys.readouterr().out
