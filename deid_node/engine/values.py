@@ -31,6 +31,8 @@ def value_function(call: Call, vr: str) -> ValueFunction:
     """Return what applies a call to elements of a VR."""
     if call.name == "set":
         return _set(_template(call), str(call.params.get("fit", "fail")))
+    if call.name == "substitute":
+        return _substitute(str(call.params["with"]), str(call.params.get("fit", "fail")))
     raise NotImplementedError(call.name)
 
 
@@ -46,6 +48,13 @@ def set_element(tag: int, call: Call, place: Place) -> bytes:
 def _template(call: Call) -> Template:
     template = call.params["template"]
     return template if isinstance(template, Template) else Template.parse(str(template))
+
+
+def _substitute(text: str, fit: str) -> ValueFunction:
+    def apply(value: bytes, vr: str, element: Element, place: Place) -> bytes | None:
+        return encoded(text, vr, fit, place)
+
+    return apply
 
 
 def _set(template: Template, fit: str) -> ValueFunction:
