@@ -211,13 +211,13 @@ def _spread(text: str, words: list[_Word]) -> None:
             gap = text[words[first].end : words[second].start]
             if word.gone or not _BESIDE.fullmatch(gap):
                 continue
-            word.gone = _belongs(word, gap, text[word.end : word.end + 1], after=step > 0)
+            word.gone = _belongs(word, words[at], gap, text[word.end : word.end + 1], after=step > 0)
             if step > 0 and word.folded in PARTICLES and beside + 1 < len(words):
                 following = words[beside + 1]
                 word.gone = word.gone or (following.gone or (following.title_case and not following.clinical))
 
 
-def _belongs(word: _Word, gap: str, following: str, *, after: bool) -> bool:
+def _belongs(word: _Word, name: _Word, gap: str, following: str, *, after: bool) -> bool:
     if after and word.folded in _SUFFIXES:
         return not word.clinical or "," in gap
     if len(word.text) == 1:
@@ -226,6 +226,6 @@ def _belongs(word: _Word, gap: str, following: str, *, after: bool) -> bool:
         return True
     if word.clinical:
         return word.name and "^" in gap
-    if word.known:
-        return word.name and word.capitalized
-    return word.capitalized or "^" in gap
+    if word.name:
+        return word.capitalized or "^" in gap or name.text.islower()
+    return not word.known and (word.capitalized or "^" in gap)
