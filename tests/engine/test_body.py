@@ -28,6 +28,7 @@ from tests.engine.encoded import (
 _TINY = Limits(window_bytes=256)
 _PIECES = (None, 1, 2, 3, 7, 64, 1000)
 _KEEP_ALL = procedure(unlisted=Action.K)
+_DEIDENTIFYING = procedure(unlisted=Action.K, identity_removed=True)
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 
 _GROUPS = 0x52009230  # Per-Frame Functional Groups Sequence
@@ -342,7 +343,7 @@ def test_a_known_identifier_leaves_kept_attributes_after_the_header_too(form: Fo
         form.element(0x7FE10011, "LO", b"Zabrowska"),
     )
 
-    output = streamed(_KEEP_ALL, dataset, form)
+    output = streamed(_DEIDENTIFYING, dataset, form)
 
     assert b"ZABROWSKA" not in output.upper()
     assert form.element(_PIXELS, "OW", b"\1\2") in output

@@ -183,7 +183,7 @@ def test_a_captured_attribute_has_lost_the_known_identifiers(form: Form) -> None
     )
 
     output, summary = run_with_summary(
-        procedure({0x00081030: Action.K}), dataset, form, capture=(0x00081030,)
+        procedure({0x00081030: Action.K}, identity_removed=True), dataset, form, capture=(0x00081030,)
     )
 
     assert b"SECRETNAME" not in output

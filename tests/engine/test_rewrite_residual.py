@@ -1,0 +1,114 @@
+"""The residual check: names and IDs that leave an object leave every kept attribute of it as well."""
+
+from __future__ import annotations
+
+import pytest
+
+from deid_node.engine.rewrite import Deidentifier
+from deid_node.profile.procedure import Action, Rule
+from tests.engine.encoded import BIG, EXPLICIT, FORMS, Form, procedure, run, run_with_summary
+from tests.rewriting import pseudonyms
+
+_PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+_NAME, _ID, _DESCRIPTION = 0x00100010, 0x00100020, 0x00081030
+_DEIDENTIFYING = procedure({_NAME: Action.X, _ID: Action.X}, unlisted=Action.K, identity_removed=True)
+
+
+def _patient(form: Form, name: bytes = b"Zabrowska^Ilse", number: bytes = b"MR-40815") -> tuple[bytes, bytes]:
+    return form.element(_NAME, "PN", name), form.element(_ID, "LO", number)
+
+
+@_PER_FORM
+@pytest.mark.parametrize("secret", [b"Zabrowska", b"ZABROWSKA", b"ilse", b"MR-40815", b"mr-40815"])
+@pytest.mark.parametrize("form_of_text", [b"%b", b"of %b at home", b"x^%b", b"(%b)", b"%b\\other"])
+def test_a_known_identifier_leaves_a_kept_text(form: Form, secret: bytes, form_of_text: bytes) -> None:
+    dataset = form.dataset(form.element(_DESCRIPTION, "LO", form_of_text % secret), *_patient(form))
+
+    output, summary = run_with_summary(_DEIDENTIFYING, dataset, form)
+
+    assert secret.upper() not in output.upper()
+    assert summary.warnings == ("a known identifier was removed from a kept attribute",)
+
+
+@_PER_FORM
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_known_identifier_leaves_a_kept_text_in_an_item(form: Form, depth: int) -> None:
+    element = form.element(0x00080104, "LO", b"for Zabrowska")
+    for _ in range(depth):
+        element = form.sequence(0x00081032, form.item(element))
+
+    output = run(_DEIDENTIFYING, form.dataset(element, *_patient(form)), form)
+
+    assert b"ZABROWSKA" not in output.upper()
+
+
+@_PER_FORM
+@pytest.mark.parametrize("following", [0x00320032, 0x00380300, 0x00400254, 0x00541001, 0x00720040])
+def test_the_header_of_the_next_element_does_not_shelter_an_identifier(form: Form, following: int) -> None:
+    dataset = form.dataset(
+        *_patient(form), form.element(0x00204000, "LT", b"by Zabrowska"), form.element(following, "LO", b"x")
+    )
+
+    assert b"ZABROWSKA" not in run(_DEIDENTIFYING, dataset, form).upper()
+
+
+def test_a_length_that_is_a_letter_does_not_shelter_an_identifier() -> None:
+    text = b"Zabrowska".ljust(0x42)
+    dataset = BIG.dataset(*_patient(BIG), BIG.element(0x00204000, "LT", text))
+
+    assert b"ZABROWSKA" not in run(_DEIDENTIFYING, dataset, BIG).upper()
+
+
+@_PER_FORM
+@pytest.mark.parametrize("text", [b"ZABROWSKAJA", b"XILSE", b"the scanner", b"MR-408156"])
+def test_a_longer_word_is_not_the_identifier_in_it(form: Form, text: bytes) -> None:
+    description = form.element(_DESCRIPTION, "LO", text)
+
+    output, summary = run_with_summary(_DEIDENTIFYING, form.dataset(description, *_patient(form)), form)
+
+    assert description in output and not summary.warnings
+
+
+def test_a_kept_private_value_with_a_known_identifier_is_removed() -> None:
+    keeping = procedure(
+        {_NAME: Action.X}, private={(0x0009, "ACME", 1): Rule(Action.K)}, identity_removed=True
+    )
+    dataset = EXPLICIT.dataset(
+        EXPLICIT.element(0x00090010, "LO", b"ACME"),
+        EXPLICIT.element(0x00091001, "OB", b"\1Zabrowska\2"),
+        *_patient(EXPLICIT),
+    )
+
+    assert b"Zabrowska" not in run(keeping, dataset)
+
+
+def test_nothing_is_searched_when_the_identity_is_kept() -> None:
+    routing = procedure(unlisted=Action.K)
+    dataset = EXPLICIT.dataset(EXPLICIT.element(_DESCRIPTION, "LO", b"Zabrowska"), *_patient(EXPLICIT))
+
+    assert run(routing, dataset) == dataset
+
+
+def test_an_identifier_that_a_row_keeps_is_no_secret() -> None:
+    keeping = procedure({_ID: Action.K, _DESCRIPTION: Action.K}, identity_removed=True)
+    description = EXPLICIT.element(_DESCRIPTION, "LO", b"MR-40815")
+    name, number = _patient(EXPLICIT)
+
+    output = run(keeping, EXPLICIT.dataset(description, name, number))
+
+    assert description in output and number in output
+
+
+def test_what_one_patient_leaves_in_a_sequence_says_nothing_of_the_next() -> None:
+    deidentifier = Deidentifier(_DEIDENTIFYING, pseudonyms())
+    sequence = EXPLICIT.sequence(
+        0x00081032, EXPLICIT.item(EXPLICIT.element(0x00080104, "LO", b"Zabrowska lobe"))
+    )
+    extra = EXPLICIT.element(0x00204000, "LT", b"Miller")
+
+    other = run(deidentifier, EXPLICIT.dataset(sequence, *_patient(EXPLICIT, b"Miller^Ann"), extra))
+    own = run(deidentifier, EXPLICIT.dataset(sequence, *_patient(EXPLICIT), extra))
+    again = run(deidentifier, EXPLICIT.dataset(sequence, *_patient(EXPLICIT, b"Miller^Ann"), extra))
+
+    assert sequence in other and other == again
+    assert b"ZABROWSKA" not in own.upper()
