@@ -8,8 +8,10 @@ UIDs, stamps, new file meta information, residual check, exclusion of the result
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
@@ -22,8 +24,8 @@ from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encodi
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD, heading_of, stamps
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.plan import Place, Plan, Plans
-from deid_node.engine.scan import Budget, Element, Limits, scan
-from deid_node.engine.subject import Facts, Subject
+from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan
+from deid_node.engine.subject import Facts, Subject, spared
 from deid_node.engine.values import set_element
 from deid_node.errors import Excluded, LimitExceeded, Malformed, Mismatch, Rejected
 from deid_node.profile.procedure import Dummies, Gate, Procedure
@@ -33,10 +35,12 @@ SOP_INSTANCE_UID: Final = 0x00080018
 
 # Everything that decisions need stands before this group in practically every IOD.
 _RELEASE: Final = 0x50000000
-# In a huge header what comes after the patient, study and request groups is not waited for.
+# With a huge header what comes after the patient, study and request groups is not waited for.
 _HUGE_HEADER: Final = 4 << 20
 _RELEASE_HUGE: Final = 0x00410000
 _OURS: Final = "deid_node: "
+# PS3.5 9.1, but for leading zeros, which devices write.
+_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 # Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
 _STEP: Final = 16 << 10
 _KNOWN_STAMPS: Final = 256
@@ -53,22 +57,35 @@ class Deidentifier:
         *,
         limits: Limits | None = None,
         capture: frozenset[int] = frozenset(),
+        secrets: Mapping[str, bytes] = MappingProxyType({}),
+        tables: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         plans: Plans | None = None,
     ) -> None:
         """Prepare a procedure.
 
         Args:
             capture: tags whose de-identified values are wanted in the summary (for path templates).
+            secrets, tables: those that functions of the profile name.
             plans: given by `explain`, which observes every decision.
         """
         self.procedure = procedure
         self.pseudonyms = pseudonyms
+        self.secrets = secrets
+        self.tables = tables
         self.limits = limits if limits is not None else Limits()
         self.plans = plans if plans is not None else Plans(procedure, compile_rule)
         result_tags = (tag for gate in procedure.excludes_result for tag in gate.when.tags)
         self.capture = frozenset((*capture, *result_tags))
         self.same_values: dict[int, str] = {}
+        self.early = not any(tag >= _RELEASE_HUGE for tag in self._asked())
         self._stamps: dict[tuple[int, tuple[str, ...]], dict[int, bytes]] = {}
+
+    def _asked(self) -> Iterator[int]:
+        """Yield the attributes that have to be known, or are set, when the header is written."""
+        procedure = self.procedure
+        yield from (*procedure.set_values, *procedure.forced_uids, *procedure.same_value, *self.capture)
+        for gate in (*procedure.excludes, *procedure.rejects):
+            yield from gate.when.tags
 
     def stamps(self, encoding: Encoding, former_methods: tuple[str, ...]) -> Mapping[int, bytes]:
         """Return the stamps of the procedure as elements by tag."""
@@ -87,6 +104,7 @@ class Deidentifier:
         sop_class_uid: str | None = None,
         sop_instance_uid: str | None = None,
         origin: Mapping[str, str] = _NO_ORIGIN,
+        today: date = date.min,
     ) -> Rewrite:
         """Start one object.
 
@@ -95,8 +113,9 @@ class Deidentifier:
             sop_class_uid, sop_instance_uid: of the C-STORE-RQ, which the dataset must agree with;
                 None for a file.
             origin: calling_ae, called_ae, address: for conditions of the profile.
+            today: for functions that ask how long ago a date is; without it every date is recent.
         """
-        return Rewrite(self, transfer_syntax_uid, sop_class_uid, sop_instance_uid, origin)
+        return Rewrite(self, transfer_syntax_uid, sop_class_uid, sop_instance_uid, origin, today)
 
 
 class Rewrite:
@@ -109,6 +128,7 @@ class Rewrite:
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         origin: Mapping[str, str],
+        today: date,
     ) -> None:
         """For `Deidentifier.begin`."""
         self.heading: Heading | None = None
@@ -116,6 +136,7 @@ class Rewrite:
         self._transfer_syntax_uid = transfer_syntax_uid
         self._expected = (sop_class_uid, sop_instance_uid)
         self._origin = origin
+        self._today = today
         self._encoding = encoding_of(transfer_syntax_uid)
         self._budget = Budget(deidentifier.limits)
         self._deflated = (
@@ -166,12 +187,14 @@ class Rewrite:
         if self._deflated is not None:
             out += self._plain(self._deflated.end_of_input())
         if self._body is None:
-            self._read_header()
-            if self._position != len(self._buffer):
-                raise Malformed("the dataset is truncated")
-            if not self._elements:
-                raise Malformed("the dataset is empty")
-            out += self._release(len(self._elements))
+            released = self._read_header()
+            if released is None:
+                if self._position != len(self._buffer):
+                    raise Malformed("the dataset is truncated")
+                if not self._elements:
+                    raise Malformed("the dataset is empty")
+                released = len(self._elements)
+            out += self._release(released)
         assert self._body is not None
         out += self._body.finish()
         if self._deflated is not None:
@@ -205,29 +228,40 @@ class Rewrite:
             raise Malformed("a delimiter that belongs to nothing")
         if self._elements:
             self._after = self._elements[-1][0] | 0xFFFF
-        released = self._released(known)
         missing = level.missing
-        if released is not None or missing is None:
+        released = self._released(known)
+        if released is None and missing is not None and self._ends_header(missing):
+            released = len(self._elements)
+        if released is not None:
             return released
-        if missing.code >> 16 >= _RELEASE or (
-            missing.start > _HUGE_HEADER and missing.code >> 16 >= _RELEASE_HUGE
-        ):
-            return len(self._elements)
-        self._wanted = missing.end if missing.end is not None else len(buffer) * 2
-        if max(self._wanted, len(buffer)) > self._deidentifier.limits.header_bytes:
-            if len(buffer) > self._deidentifier.limits.header_bytes or missing.end is not None:
-                raise LimitExceeded("the attributes before the pixels are longer than the node accepts")
-            self._wanted = self._deidentifier.limits.header_bytes
+        longest = self._deidentifier.limits.header_bytes
+        if missing is None:
+            self._wanted = len(buffer) + 1
+        elif missing.end is not None:
+            self._wanted = missing.end
+        elif missing.code:
+            self._wanted = min(len(buffer) * 2, longest + 1)
+        else:
+            self._wanted = len(buffer) + 1
+        if self._wanted > longest + 1 or len(buffer) > longest:
+            raise _too_long()
         return None
+
+    def _ends_header(self, missing: Incomplete) -> bool:
+        """Tell whether an element that is not there yet comes after the header."""
+        if missing.code >> 16 >= _RELEASE:
+            return True
+        end = missing.end if missing.end is not None else len(self._buffer)
+        return end > _HUGE_HEADER and missing.code >> 16 >= _RELEASE_HUGE and self._deidentifier.early
 
     def _released(self, known: int) -> int | None:
         """Return the index of the first element after the header, None when there is none yet."""
         elements = self._elements
         if elements and elements[-1][0] >> 16 >= _RELEASE:
             return bisect_left(elements, (_RELEASE << 16,))
-        if self._position > _HUGE_HEADER:
+        if self._position > _HUGE_HEADER and self._deidentifier.early:
             for index in range(known, len(elements)):
-                if elements[index][1] > _HUGE_HEADER and elements[index][0] >> 16 >= _RELEASE_HUGE:
+                if elements[index][3] > _HUGE_HEADER and elements[index][0] >> 16 >= _RELEASE_HUGE:
                     return index
         return None
 
@@ -235,25 +269,40 @@ class Rewrite:
         """Rewrite the header, its first `count` elements, and hand the rest to the body."""
         elements = self._elements[:count]
         cut = elements[-1][3] if elements else 0
+        if cut > self._deidentifier.limits.header_bytes:
+            raise _too_long()
         header = bytes(memoryview(self._buffer)[:cut])
         rest = bytes(memoryview(self._buffer)[cut:])
         self._buffer = bytearray()
         procedure = self._deidentifier.procedure
         facts = Facts(header, elements, self._encoding, self._budget)
-        subject = self._subject = Subject(
-            procedure, self._deidentifier.pseudonyms, facts, self._budget, self._origin
-        )
+        subject = self._subject = self._subject_of(facts)
         sop_class_uid = self._check_identity(facts)
         self._check_gates(procedure.excludes, facts, Excluded)
         self._check_gates(procedure.rejects, facts, Rejected)
         self._check_same_values(facts)
-        plan = self._deidentifier.plans.plan(procedure.table_for(sop_class_uid), self._encoding)
+        table = procedure.table_for(sop_class_uid)
+        subject.spared = spared(procedure, table)
+        plan = self._deidentifier.plans.plan(table, self._encoding)
         place = Place(header, elements, self._encoding, subject)
         out = self._write_header(plan, place, sop_class_uid)
         self._budget.ends.clear()
         after = elements[-1][0] | 0xFFFF if elements else -1
         self._body = Body(plan, subject, offset=cut, after=after, place=place)
         return out + self._body.feed(rest)
+
+    def _subject_of(self, facts: Facts) -> Subject:
+        deidentifier = self._deidentifier
+        return Subject(
+            deidentifier.procedure,
+            deidentifier.pseudonyms,
+            facts,
+            self._budget,
+            self._origin,
+            self._today,
+            deidentifier.secrets,
+            deidentifier.tables,
+        )
 
     def _check_identity(self, facts: Facts) -> str:
         """Return the SOP Class UID; it and the instance must be there and agree with the request."""
@@ -263,6 +312,9 @@ class Rewrite:
             raise Rejected("the dataset has no SOP Class UID", code="no-sop-class")
         if not sop_instance_uid:
             raise Rejected("the dataset has no SOP Instance UID", code="no-sop-instance")
+        for uid in (sop_class_uid, sop_instance_uid):
+            if not _UID.fullmatch(uid):
+                raise Rejected("the SOP class or instance is named by what is no UID", code="invalid-uid")
         if wanted_class is not None and wanted_class != sop_class_uid:
             raise Mismatch("the SOP class of the dataset is not that of the request")
         if wanted_instance is not None and wanted_instance != sop_instance_uid:
@@ -363,6 +415,10 @@ class Rewrite:
             cleaned=subject.cleaned,
             warnings=tuple(sorted(subject.warnings)),
         )
+
+
+def _too_long() -> LimitExceeded:
+    return LimitExceeded("the attributes before the pixels are longer than the node accepts")
 
 
 def _composed(plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> Buffers:

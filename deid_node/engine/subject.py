@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property, lru_cache
 
 from deid_node.engine.charset import decode
@@ -19,12 +20,13 @@ from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
 from deid_node.engine.scan import Budget, Element
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
-from deid_node.profile.procedure import Procedure
+from deid_node.profile.procedure import Action, Procedure, Table
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
 STUDY_INSTANCE_UID = 0x0020000D
+_SCOPES = {"study": STUDY_INSTANCE_UID, "series": 0x0020000E, "instance": 0x00080018}
 KNOWN_ONLY = CleaningOptions(
     dates=False, times=False, ages=False, contacts=False, numbers=False, addresses=False, names=False
 )
@@ -97,7 +99,10 @@ class Subject:
     """One object: its facts, the keyed functions, and the counts for its summary.
 
     `origin` says where the object came from: calling_ae, called_ae, address, path parts. `personal`
-    counts the decisions that depended on this patient and not on the bytes of the element alone.
+    counts the decisions that depended on this patient and not on the bytes of the element alone,
+    `fickle` those that may depend on any attribute. `secrets` and `tables` are those that functions
+    of the profile name.
+    `spared` are the attributes whose values may stand in the result (see `spared`).
     """
 
     procedure: Procedure
@@ -105,11 +110,16 @@ class Subject:
     facts: Facts
     budget: Budget
     origin: Mapping[str, str] = field(default_factory=dict)
+    today: date = date.min
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     changed: int = 0
     removed: int = 0
     kept: int = 0
     cleaned: int = 0
     personal: int = 0
+    fickle: int = 0
+    spared: frozenset[int] = frozenset()
     warnings: set[str] = field(default_factory=set)
     _days: int | None = None
     _patient: str | None = None
@@ -124,6 +134,11 @@ class Subject:
             or self.facts.text(PATIENT_NAME)
             or self.facts.ascii(STUDY_INSTANCE_UID)
         )
+
+    def scope_of(self, what: str) -> str:
+        """Return what objects have in common that share a result: patient, study, series, instance."""
+        tag = _SCOPES.get(what)
+        return self.scope if tag is None else self.facts.ascii(tag)
 
     @property
     def patient(self) -> str:
@@ -159,7 +174,7 @@ class Subject:
     def needles(self) -> tuple[bytes, ...]:
         """Names and IDs of the patient as bytes in upper case, those worth searching for."""
         if self._needles is None:
-            self._needles = _needles(self.facts)
+            self._needles = _needles(self.facts, self.spared)
         return self._needles
 
     @property
@@ -191,11 +206,23 @@ def _stands_alone(needle: bytes, data: bytes) -> bool:
     return False
 
 
-def _needles(facts: Facts) -> tuple[bytes, ...]:
-    return _needles_in(
-        tuple(facts.raw(tag) or b"" for tag in SEARCHED_NAMES),
-        tuple(facts.raw(tag) or b"" for tag in SEARCHED_IDS),
+def spared(procedure: Procedure, table: Table) -> frozenset[int]:
+    """Return the searched attributes that a row of the table keeps: these values are no secrets.
+
+    What is kept because no row says otherwise is searched for; that may be an oversight.
+    """
+    if not procedure.identity_removed:
+        return frozenset((*SEARCHED_NAMES, *SEARCHED_IDS))
+    rows = ((tag, table.rules.get(tag)) for tag in (*SEARCHED_NAMES, *SEARCHED_IDS))
+    return frozenset(tag for tag, row in rows if row and row.action is Action.K and row.call is None)
+
+
+def _needles(facts: Facts, left: frozenset[int]) -> tuple[bytes, ...]:
+    names, ids = (
+        tuple((facts.raw(tag) or b"") if tag not in left else b"" for tag in tags)
+        for tags in (SEARCHED_NAMES, SEARCHED_IDS)
     )
+    return _needles_in(names, ids)
 
 
 @lru_cache(maxsize=64)

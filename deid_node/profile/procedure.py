@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -160,5 +161,11 @@ class Procedure:
         if isinstance(self.unlisted_sop_class, Table):
             return self.unlisted_sop_class
         if self.unlisted_sop_class.action is Action.K:
-            return Table(rules={}, unlisted=self.unlisted_sop_class)
+            return _keeping_all(self.unlisted_sop_class.because, self.unlisted_sop_class.decided_by)
         raise SOPClassNotSupported(self.unlisted_sop_class.because or "SOP class has no table")
+
+
+@cache
+def _keeping_all(because: str, decided_by: str) -> Table:
+    """Return the one table that keeps everything for a reason; tables are known by their identity."""
+    return Table(rules=MappingProxyType({}), unlisted=Rule(Action.K, because, decided_by))
