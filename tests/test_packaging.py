@@ -89,7 +89,7 @@ def _unit(tmp_path: Path) -> Path:
     """The service unit with the programs of this machine, as verify wants them to exist."""
     text = (ROOT / "systemd" / "deid-node.service").read_text()
     unit = tmp_path / "deid-node.service"
-    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE))
+    unit.write_text(text.replace("/opt/deid-node/bin/deid-node", sys.executable))
     return unit
 
 

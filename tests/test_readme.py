@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from deid_node.profile.library import load
+from deid_node.settings_load import load_settings
 from tests.peers import ENVIRONMENT, LOOPBACK, free_port, listens, require, stop, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,3 +118,27 @@ def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
 
     assert re.search(r"^## \[(Unreleased|\d+\.\d+\.\d+)\]", text, flags=re.MULTILINE)
     assert kinds <= {"Security", "Added", "Changed", "Deprecated", "Removed", "Fixed"}
+
+
+def _toml_blocks() -> list[object]:
+    found = []
+    for page in [*PAGES, ROOT / "profiles" / "README.md"]:
+        text = page.read_text(encoding="utf-8")
+        for number, (indent, block) in enumerate(
+            re.findall(r"^( *)```toml\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+        ):
+            lines = [line.removeprefix(indent) for line in block.splitlines()]
+            found.append(pytest.param("\n".join(lines), id=f"{page.relative_to(ROOT)}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("text", _toml_blocks())
+def test_every_configuration_and_profile_that_is_shown_can_be_used(text: str, tmp_path: Path) -> None:
+    content = tomllib.loads(text)
+    file = tmp_path / "shown.toml"
+    file.write_text(text)
+
+    if "name" in content and "version" in content:
+        assert load(file).name == content["name"]
+    elif content.keys() & {"routes", "peers", "destinations"}:
+        assert load_settings(file, environment={}).file == file
