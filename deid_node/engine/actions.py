@@ -57,7 +57,7 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     if vr_in(code) in ("SQ",) or not _fits(code):
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
-        entry: Entry = _Value(plan, code, vr, value_function(rule.call, vr))
+        entry: Entry = _Value(plan, code, vr, value_function(rule.call))
     else:
         entry = _COMPILE[rule.action](plan, code, vr)
     return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
@@ -306,6 +306,7 @@ class _Value:
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         place.subject.personal += 1
+        place.subject.fickle += 1
         value = place.b[element[2] : element[3]]
         new = self.function(value, self.vr, element, place)
         return b"" if new is None else rebuilt(element, place, new)

@@ -1,4 +1,4 @@
-"""Functions of the profile on the values of an element: decode, apply per value, encode.
+"""Functions of the profile on the values of an element: decode, apply, encode.
 
 What a function means is in `functions`; here is how it meets an element: character sets, several values,
 the limits of the VR (PS3.5 6.2), templates that read the original object.
@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from deid_node.engine import functions
 from deid_node.engine.charset import decode, encode
+from deid_node.engine.functions_context import Context, text_of
+from deid_node.engine.functions_keyed import hashed_bytes
+from deid_node.engine.functions_numbers import coded_numbers, numbers_of
 from deid_node.engine.plan import Place
 from deid_node.engine.scan import Element
+from deid_node.engine.subject import Subject
 from deid_node.errors import Fault
 from deid_node.profile.procedure import Call
 from deid_node.profile.template import Field, Template
@@ -25,15 +30,15 @@ _LONGEST: Final = {
     "PN": 64, "SH": 16, "ST": 1024, "TM": 14, "UI": 64,
 }  # fmt: skip
 _ONE_VALUE: Final = frozenset("LT ST UT UR".split())
+_NUMBERS: Final = frozenset("FL FD SL SS SV UL US UV OF OD OL OV OW".split())
+_BYTES: Final = frozenset("OB UN".split())
 
 
-def value_function(call: Call, vr: str) -> ValueFunction:
-    """Return what applies a call to elements of a VR."""
+def value_function(call: Call) -> ValueFunction:
+    """Return what applies a call to an element."""
     if call.name == "set":
-        return _set(_template(call), str(call.params.get("fit", "fail")))
-    if call.name == "substitute":
-        return _substitute(str(call.params["with"]), str(call.params.get("fit", "fail")))
-    raise NotImplementedError(call.name)
+        return _set(_template(call), _fit(call))
+    return _function(call)
 
 
 def set_element(tag: int, call: Call, place: Place) -> bytes:
@@ -41,7 +46,7 @@ def set_element(tag: int, call: Call, place: Place) -> bytes:
     vr = vr_of(tag)
     found = place.subject.facts.element(tag)
     element = found if found is not None else (tag << 16, 0, 0, 0)
-    value = _set(_template(call), str(call.params.get("fit", "fail")))(b"", vr, element, place)
+    value = value_function(call)(b"", vr, element, place)
     return place.encoding.element(tag, vr, value or b"")
 
 
@@ -50,11 +55,54 @@ def _template(call: Call) -> Template:
     return template if isinstance(template, Template) else Template.parse(str(template))
 
 
-def _substitute(text: str, fit: str) -> ValueFunction:
+def _fit(call: Call) -> str:
+    return str(call.params.get("fit", "fail"))
+
+
+def _context(subject: Subject, vr: str, tag: int) -> Context:
+    return Context(
+        subject.pseudonyms,
+        vr,
+        subject.today,
+        tag,
+        subject.facts.text,
+        subject.scope_of,
+        subject.secrets,
+        subject.tables,
+        subject.procedure.shift_days,
+    )
+
+
+def _function(call: Call) -> ValueFunction:
     def apply(value: bytes, vr: str, element: Element, place: Place) -> bytes | None:
-        return encoded(text, vr, fit, place)
+        context = _context(place.subject, vr, element[0] >> 16)
+        if vr in _BYTES and call.name == "hash":
+            return hashed_bytes(value, call.params, context)
+        if vr in _NUMBERS:
+            return _on_numbers(call, value, vr, place, context)
+        text = decode(value, place.charsets, vr) if vr not in _BYTES else ""
+        if text is None:
+            raise Fault(f"{call.name} cannot read a value in the character sets of the object")
+        text = text.strip(" \0")
+        values = [text] if vr in _ONE_VALUE else [part.strip(" \0") for part in text.split("\\")]
+        made = functions.apply_to_values(call.name, values, call.params, context)
+        return None if made is None else encoded("\\".join(made), vr, _fit(call), place)
 
     return apply
+
+
+def _on_numbers(call: Call, value: bytes, vr: str, place: Place, context: Context) -> bytes | None:
+    little_endian = place.encoding.little_endian
+    values = numbers_of(value, vr, little_endian=little_endian)
+    if values is None:
+        raise Fault(f"{call.name} cannot read a value of VR {vr}")
+    made = functions.apply_to_values(call.name, values, call.params, context)
+    if made is None:
+        return None
+    try:
+        return coded_numbers([text for text in made if text], vr, little_endian=little_endian)
+    except (ValueError, ArithmeticError):
+        raise Fault(f"{call.name} gives what VR {vr} cannot hold") from None
 
 
 def _set(template: Template, fit: str) -> ValueFunction:
@@ -77,9 +125,25 @@ def _field(field: Field, value: bytes, vr: str, element: Element, place: Place) 
         return (decode(value, place.charsets, vr) or "").strip(" \0")
     assert field.tag is not None
     original = subject.facts.text(field.tag)
-    if field.name == "original":
+    if field.name == "original" or not original:
         return original
-    raise NotImplementedError(field.name)
+    name, params = _FIELD_CALLS[field.name](field)
+    # A hash is written as text whatever VR its source has; a date is moved as what it is.
+    source_vr = vr_of(field.tag) if field.name == "shifted" else "UT"
+    return text_of(functions.apply(name, original, params, _context(subject, source_vr, field.tag)))
+
+
+# A field of a template to the function it stands for and its parameters.
+_FIELD_CALLS: Final[dict[str, Callable[[Field], tuple[str, dict[str, object]]]]] = {
+    "uid": lambda field: ("uid", {}),
+    "hash": lambda field: ("hash", {"length": field.length}),
+    "md5": lambda field: ("hash", {"algorithm": "md5", "length": field.length}),
+    "shifted": lambda field: ("date_shift", {}),
+    "mask": lambda field: ("mask", {"mask": field.argument}),
+    "no_space": lambda field: ("no_space", {"with": field.argument}),
+    "fake_name": lambda field: ("fake_name", {"seed": field.tag}),
+    "lookup": lambda field: ("lookup", {"table": field.argument}),
+}
 
 
 def encoded(text: str, vr: str, fit: str, place: Place) -> bytes | None:
