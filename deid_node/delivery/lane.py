@@ -24,6 +24,7 @@ from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome
 from deid_node.spool.reading import open_checked
 from deid_node.spool.spool import Spool
 
+_GATHER_S: Final = 0.05
 _HOUSEKEEPING_S: Final = 60.0
 _REROUTED_AT_A_TIME: Final = 256
 _AFTER_ABORT_S: Final = 5.0
@@ -172,8 +173,10 @@ class Lane:
     def _pause(self, wait_s: float) -> None:
         """Wait for a ring of the bell or the time; a closed circuit is worth waking for, an open one not."""
         wait_s = min(wait_s, self._policy.poll_s, self._policy.linger_s or self._policy.poll_s)
-        if not self._stopping.is_set():
-            self._bell.wait(wait_s)
+        if not self._stopping.is_set() and self._bell.wait(wait_s):
+            # One claim for what arrives in the next moment, not one per object: a claim is a
+            # transaction, and this thread takes turns with those that receive.
+            self._stopping.wait(_GATHER_S)
 
     def _wait_s(self) -> float:
         """Return 0 when entries may be attempted now. Probes, reroutes and keeps house on the way."""
