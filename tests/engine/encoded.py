@@ -18,7 +18,7 @@ from tests.rewriting import pseudonyms
 
 UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_ZERO_PADDED = frozenset("UI OB OW OD OF OL OV UN".split())
+_SPACE_PADDED = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
 
 SC = "1.2.840.10008.5.1.4.1.1.7"
 INSTANCE = "1.2.3.4.5"
@@ -45,7 +45,7 @@ class Form:
         """Return an element; padded unless `length` says what its header claims."""
         if length is None:
             if len(value) % 2:
-                value += b"\0" if vr in _ZERO_PADDED else b" "
+                value += b" " if vr in _SPACE_PADDED else b"\0"
             length = len(value)
         if not self.explicit:
             return self.tag(tag) + self.long(length) + value
