@@ -8,7 +8,7 @@ UIDs, stamps, new file meta information, residual check, exclusion of the result
 
 from __future__ import annotations
 
-import re
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -17,33 +17,30 @@ from typing import Final
 
 from deid_node.engine.actions import compile_rule
 from deid_node.engine.body import Body
-from deid_node.engine.charset import decode
 from deid_node.engine.deflated import Deflated
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
-from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of, vr_in
-from deid_node.engine.heading import DEIDENTIFICATION_METHOD, heading_of, stamps
+from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
+from deid_node.engine.header import SOP_INSTANCE_UID, Arrival, HeaderWriter, Written
+from deid_node.engine.heading import heading_of, stamps
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.plan import Place, Plan, Plans
-from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan
-from deid_node.engine.subject import Facts, Subject, spared
-from deid_node.engine.values import set_element
-from deid_node.errors import Excluded, LimitExceeded, Malformed, Mismatch, Rejected
-from deid_node.profile.procedure import Dummies, Gate, Procedure
+from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too_many_elements
+from deid_node.engine.series import RELEASE, Series
+from deid_node.engine.subject import Subject
+from deid_node.errors import LimitExceeded, Malformed
+from deid_node.profile.procedure import Procedure
 
-SOP_CLASS_UID: Final = 0x00080016
-SOP_INSTANCE_UID: Final = 0x00080018
-
-# Everything that decisions need stands before this group in practically every IOD.
-_RELEASE: Final = 0x50000000
 # With a huge header what comes after the patient, study and request groups is not waited for.
 _HUGE_HEADER: Final = 4 << 20
 _RELEASE_HUGE: Final = 0x00410000
-_OURS: Final = "deid_node: "
-# PS3.5 9.1, but for leading zeros, which devices write.
-_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 # Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
 _STEP: Final = 16 << 10
 _KNOWN_STAMPS: Final = 256
+# To know that a remembered header has ended, the header of the next element is needed.
+_NEXT_HEADER: Final = 12
+# After so many headers in a row that could not be followed, remembering pauses for as many objects.
+_VAIN: Final = 8
+_PAUSE: Final = 64
 _NO_ORIGIN: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -78,7 +75,14 @@ class Deidentifier:
         self.capture = frozenset((*capture, *result_tags))
         self.same_values: dict[int, str] = {}
         self.early = not any(tag >= _RELEASE_HUGE for tag in self._asked())
+        gates = (*procedure.excludes, *procedure.rejects)
+        self.gate_tags = frozenset(
+            (*procedure.same_value, *(tag for gate in gates for tag in gate.when.tags))
+        )
         self._stamps: dict[tuple[int, tuple[str, ...]], dict[int, bytes]] = {}
+        # What is inserted must not depend on the object, and every decision must be seen when observed.
+        self._remembers = plans is None and not procedure.set_values
+        self._memory = threading.local()
 
     def _asked(self) -> Iterator[int]:
         """Yield the attributes that have to be known, or are set, when the header is written."""
@@ -96,6 +100,32 @@ class Deidentifier:
             if len(self._stamps) < _KNOWN_STAMPS:
                 self._stamps[key] = known
         return known
+
+    def remembered(self, encoding: Encoding) -> Series | None:
+        """Return the series of this thread's last object in an encoding."""
+        series: Series | None = getattr(self._memory, "series", None)
+        if series is None or series.encoding is not encoding:
+            return None
+        return series
+
+    def remember(
+        self,
+        encoding: Encoding,
+        plan: Plan,
+        place: Place,
+        inserts: Mapping[int, bytes],
+        gate_values: Mapping[int, tuple[str, ...]],
+        attributes: Mapping[int, str],
+    ) -> None:
+        """Remember an object that was written from nothing, for the next one of this thread."""
+        memory = self._memory
+        vain = getattr(memory, "vain", 0) + 1
+        memory.vain = vain if vain < _VAIN + _PAUSE else 0
+        if not self._remembers or vain >= _VAIN:
+            memory.series = None
+            return
+        former = self.remembered(encoding)
+        memory.series = Series.remember(plan, place, inserts, gate_values, attributes, former)
 
     def begin(
         self,
@@ -115,7 +145,8 @@ class Deidentifier:
             origin: calling_ae, called_ae, address: for conditions of the profile.
             today: for functions that ask how long ago a date is; without it every date is recent.
         """
-        return Rewrite(self, transfer_syntax_uid, sop_class_uid, sop_instance_uid, origin, today)
+        arrival = Arrival(sop_class_uid, sop_instance_uid, origin, today)
+        return Rewrite(self, transfer_syntax_uid, arrival)
 
 
 class Rewrite:
@@ -125,20 +156,16 @@ class Rewrite:
         self,
         deidentifier: Deidentifier,
         transfer_syntax_uid: str,
-        sop_class_uid: str | None,
-        sop_instance_uid: str | None,
-        origin: Mapping[str, str],
-        today: date,
+        arrival: Arrival,
     ) -> None:
         """For `Deidentifier.begin`."""
         self.heading: Heading | None = None
         self._deidentifier = deidentifier
         self._transfer_syntax_uid = transfer_syntax_uid
-        self._expected = (sop_class_uid, sop_instance_uid)
-        self._origin = origin
-        self._today = today
         self._encoding = encoding_of(transfer_syntax_uid)
         self._budget = Budget(deidentifier.limits)
+        self._writer = HeaderWriter(deidentifier, self._encoding, self._budget, arrival)
+        self._series = deidentifier.remembered(self._encoding)
         self._deflated = (
             Deflated(deidentifier.limits)
             if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
@@ -148,11 +175,11 @@ class Rewrite:
         self._elements: list[Element] = []
         self._position = 0
         self._after = -1
-        self._wanted = 0
+        self._wanted = self._series.length + _NEXT_HEADER if self._series is not None else 0
         self._taken = 0
         self._body: Body | None = None
         self._subject: Subject | None = None
-        self._attributes: dict[int, str] = {}
+        self._attributes: Mapping[int, str] = {}
 
     @property
     def is_deflated(self) -> bool:
@@ -210,9 +237,10 @@ class Rewrite:
             self._buffer += piece[:step]
             piece = piece[step:]
             if len(self._buffer) >= self._wanted:
-                released = self._read_header()
-                if released is not None:
+                out = self._follow() if self._series is not None else None
+                if out is None and (released := self._read_header()) is not None:
                     out = self._release(released)
+                if out is not None:
                     assert self._body is not None
                     return out + self._body.feed(piece) if len(piece) else out
         return self._body.feed(piece) if self._body is not None else []
@@ -223,6 +251,8 @@ class Rewrite:
         level = scan(buffer, self._position, len(buffer), self._encoding, self._budget, 0, self._after)
         known = len(self._elements)
         self._elements += level.elements
+        if len(self._elements) > self._deidentifier.limits.level_elements:
+            raise too_many_elements(self._deidentifier.limits)
         self._position = level.position
         if level.stop:
             raise Malformed("a delimiter that belongs to nothing")
@@ -249,7 +279,7 @@ class Rewrite:
 
     def _ends_header(self, missing: Incomplete) -> bool:
         """Tell whether an element that is not there yet comes after the header."""
-        if missing.code >> 16 >= _RELEASE:
+        if missing.code >> 16 >= RELEASE:
             return True
         end = missing.end if missing.end is not None else len(self._buffer)
         return end > _HUGE_HEADER and missing.code >> 16 >= _RELEASE_HUGE and self._deidentifier.early
@@ -257,8 +287,8 @@ class Rewrite:
     def _released(self, known: int) -> int | None:
         """Return the index of the first element after the header, None when there is none yet."""
         elements = self._elements
-        if elements and elements[-1][0] >> 16 >= _RELEASE:
-            return bisect_left(elements, (_RELEASE << 16,))
+        if elements and elements[-1][0] >> 16 >= RELEASE:
+            return bisect_left(elements, (RELEASE << 16,))
         if self._position > _HUGE_HEADER and self._deidentifier.early:
             for index in range(known, len(elements)):
                 if elements[index][3] > _HUGE_HEADER and elements[index][0] >> 16 >= _RELEASE_HUGE:
@@ -273,130 +303,27 @@ class Rewrite:
             raise _too_long()
         header = bytes(memoryview(self._buffer)[:cut])
         rest = bytes(memoryview(self._buffer)[cut:])
+        return self._enter_body(self._writer.write(header, elements), rest)
+
+    def _follow(self) -> Buffers | None:
+        """Rewrite the header as the one before it was, if it is nearly the same."""
+        series, self._series = self._series, None
+        assert series is not None
+        b = bytes(self._buffer)
+        written = self._writer.follow(series, b)
+        return None if written is None else self._enter_body(written, b[written.length :])
+
+    def _enter_body(self, written: Written, rest: bytes) -> Buffers:
+        """Go on after the header with what is known now."""
         self._buffer = bytearray()
-        procedure = self._deidentifier.procedure
-        facts = Facts(header, elements, self._encoding, self._budget)
-        subject = self._subject = self._subject_of(facts)
-        sop_class_uid = self._check_identity(facts)
-        self._check_gates(procedure.excludes, facts, Excluded)
-        self._check_gates(procedure.rejects, facts, Rejected)
-        self._check_same_values(facts)
-        table = procedure.table_for(sop_class_uid)
-        subject.spared = spared(procedure, table)
-        plan = self._deidentifier.plans.plan(table, self._encoding)
-        place = Place(header, elements, self._encoding, subject)
-        out = self._write_header(plan, place, sop_class_uid)
         self._budget.ends.clear()
-        after = elements[-1][0] | 0xFFFF if elements else -1
-        self._body = Body(plan, subject, offset=cut, after=after, place=place)
-        return out + self._body.feed(rest)
-
-    def _subject_of(self, facts: Facts) -> Subject:
-        deidentifier = self._deidentifier
-        return Subject(
-            deidentifier.procedure,
-            deidentifier.pseudonyms,
-            facts,
-            self._budget,
-            self._origin,
-            self._today,
-            deidentifier.secrets,
-            deidentifier.tables,
+        self._subject = written.subject
+        self._attributes = written.attributes
+        self.heading = heading_of(written.sop_class_uid, written.sop_instance_uid, self._transfer_syntax_uid)
+        self._body = Body(
+            written.plan, written.subject, offset=written.length, after=written.after, place=written.place
         )
-
-    def _check_identity(self, facts: Facts) -> str:
-        """Return the SOP Class UID; it and the instance must be there and agree with the request."""
-        sop_class_uid, sop_instance_uid = facts.ascii(SOP_CLASS_UID), facts.ascii(SOP_INSTANCE_UID)
-        wanted_class, wanted_instance = self._expected
-        if not sop_class_uid:
-            raise Rejected("the dataset has no SOP Class UID", code="no-sop-class")
-        if not sop_instance_uid:
-            raise Rejected("the dataset has no SOP Instance UID", code="no-sop-instance")
-        for uid in (sop_class_uid, sop_instance_uid):
-            if not _UID.fullmatch(uid):
-                raise Rejected("the SOP class or instance is named by what is no UID", code="invalid-uid")
-        if wanted_class is not None and wanted_class != sop_class_uid:
-            raise Mismatch("the SOP class of the dataset is not that of the request")
-        if wanted_instance is not None and wanted_instance != sop_instance_uid:
-            raise Mismatch("the SOP instance of the dataset is not that of the request")
-        return sop_class_uid
-
-    def _check_gates(
-        self, gates: tuple[Gate, ...], facts: Facts, refusal: type[Rejected] | type[Excluded]
-    ) -> None:
-        for gate in gates:
-            if gate.when.holds(facts.values, self._origin):
-                raise refusal(gate.because)
-
-    def _check_same_values(self, facts: Facts) -> None:
-        """Refuse an object whose value differs from that of the objects before it (row GC-12)."""
-        first = self._deidentifier.same_values
-        for tag in self._deidentifier.procedure.same_value:
-            for value in facts.values(tag):
-                if first.setdefault(tag, value) != value:
-                    raise Rejected("an attribute that must be equal in all objects has differing values")
-
-    def _write_header(self, plan: Plan, place: Place, sop_class_uid: str) -> Buffers:
-        subject = place.subject
-        inserts = self._inserts(plan, place)
-        new_uid = self._value_after(SOP_INSTANCE_UID, plan, place, inserts)
-        if not new_uid:
-            raise Rejected("the procedure leaves no SOP Instance UID", code="no-sop-instance")
-        self.heading = heading_of(sop_class_uid, new_uid, self._transfer_syntax_uid)
-        subject.kept = subject.changed = subject.removed = subject.cleaned = 0
-        out = _composed(plan, place, inserts)
-        if subject.residual(out):
-            plan = self._deidentifier.plans.plan(plan.table, plan.encoding, guard=True)
-            subject.kept = subject.changed = subject.removed = subject.cleaned = 0
-            out = _composed(plan, place, inserts)
-        counts = subject.kept, subject.changed, subject.removed, subject.cleaned
-        self._attributes = {
-            tag: self._value_after(tag, plan, place, inserts) for tag in self._deidentifier.capture
-        }
-        subject.kept, subject.changed, subject.removed, subject.cleaned = counts
-        self._check_result()
-        return out
-
-    def _inserts(self, plan: Plan, place: Place) -> dict[int, bytes]:
-        """Return the elements that are set whatever the original says: values, forced UIDs, stamps."""
-        procedure = self._deidentifier.procedure
-        inserts = {tag: set_element(tag, call, place) for tag, call in procedure.set_values.items()}
-        for tag, uid in procedure.forced_uids.items():
-            inserts[tag] = self._encoding.element(tag, "UI", uid.encode())
-        inserts.update(self._deidentifier.stamps(self._encoding, self._former_methods(plan, place)))
-        return inserts
-
-    def _former_methods(self, plan: Plan, place: Place) -> tuple[str, ...]:
-        """Return the methods of earlier de-identifications that may stay.
-
-        Ours stay always; others only under the Grand-Challenge procedure, whose table decides.
-        """
-        text = self._value_after(DEIDENTIFICATION_METHOD, plan, place, {})
-        methods = tuple(value.strip() for value in text.split("\\") if value.strip())
-        if self._deidentifier.procedure.dummies is Dummies.GRAND_CHALLENGE:
-            return methods
-        return tuple(method for method in methods if method.startswith(_OURS))
-
-    def _value_after(self, tag: int, plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> str:
-        """Return the de-identified value of a top-level attribute as text, "" when absent."""
-        element = place.subject.facts.element(tag)
-        if tag in inserts:
-            whole = inserts[tag]
-            element = scan(whole, 0, len(whole), self._encoding, Budget(Limits()), 0).elements[0]
-        elif element is None:
-            return ""
-        else:
-            new = plan.rewrite(place, [element], element[1], element[3])
-            whole = place.b[element[1] : element[3]] if new is None else b"".join(new)
-        code, start, value, _ = element
-        text = decode(whole[value - start :], place.charsets, vr_in(code))
-        return (text or "").strip(" \0")
-
-    def _check_result(self) -> None:
-        values = self._attributes
-        for gate in self._deidentifier.procedure.excludes_result:
-            if gate.when.holds(lambda tag: tuple(values.get(tag, "").split("\\")), self._origin):
-                raise Excluded(gate.because)
+        return written.out + self._body.feed(rest)
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -407,7 +334,7 @@ class Rewrite:
         original = subject.facts.ascii(SOP_INSTANCE_UID).encode("latin-1")
         return Summary(
             heading=self.heading,
-            attributes=MappingProxyType(self._attributes),
+            attributes=MappingProxyType(dict(self._attributes)),
             original_uid_digest=subject.pseudonyms.digest("duplicate", original),
             kept=subject.kept,
             changed=subject.changed,
@@ -419,28 +346,6 @@ class Rewrite:
 
 def _too_long() -> LimitExceeded:
     return LimitExceeded("the attributes before the pixels are longer than the node accepts")
-
-
-def _composed(plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> Buffers:
-    """Return the header rewritten, with the inserted elements where their tags belong."""
-    out: Buffers = []
-    elements, b = place.elements, place.b
-    position, first = 0, 0
-    for tag in sorted(inserts):
-        index = bisect_left(elements, (tag << 16,))
-        if first < index:
-            end = elements[index - 1][3]
-            new = plan.rewrite(place, elements[first:index], position, end)
-            out += [b[position:end]] if new is None else new
-            position, first = end, index
-        out.append(inserts[tag])
-        if index < len(elements) and elements[index][0] >> 16 == tag:
-            position, first = elements[index][3], index + 1
-        place.subject.changed += 1
-    if first < len(elements):
-        new = plan.rewrite(place, elements[first:], position, len(b))
-        out += [b[position:]] if new is None else new
-    return out
 
 
 __all__ = ["Deidentifier", "Encoding", "Limits", "Rewrite"]

@@ -43,6 +43,7 @@ class Limits:
     window_bytes: int = 1 << 20  # a longer element or item is streamed, not buffered
     depth: int = 32
     elements: int = 5_000_000
+    level_elements: int = 100_000  # of one dataset or item, which is held as a whole
     items: int = 2_000_000
     dataset_bytes: int = 8 << 30
     inflated_ratio: int = 50  # of deflated datasets, beyond the first 64 MiB
@@ -69,6 +70,11 @@ class Budget:
             raise LimitExceeded(f"more than {self.limits.elements} elements")
         if self.items > self.limits.items:
             raise LimitExceeded(f"more than {self.limits.items} items")
+
+
+def too_many_elements(limits: Limits) -> LimitExceeded:
+    """Return the refusal of a dataset or item with too many elements."""
+    return LimitExceeded(f"more than {limits.level_elements} elements in one dataset or item")
 
 
 class Incomplete(Exception):
@@ -118,7 +124,9 @@ def scan(
     stop = lengths = 0
     missing: Incomplete | None = None
     try:
-        while p < end:
+        for _ in range(budget.limits.level_elements + 1):
+            if p >= end:
+                break
             head, n = header(b, p)
             try:
                 code, kind = shapes[head]
@@ -151,6 +159,8 @@ def scan(
             after = code | 0xFFFF
             add((code, p, v, q))
             p = q
+        else:
+            raise too_many_elements(budget.limits)
     except struct.error:
         missing = Incomplete(0, p, p, None)
     except Incomplete as short:
@@ -162,6 +172,31 @@ def scan(
         ]
     budget.spend(len(elements))
     return Level(elements, p, stop, missing)
+
+
+def element_at(b: bytes | bytearray, p: int, end: int, encoding: Encoding, budget: Budget) -> Element:
+    """Return the top-level element at a position.
+
+    Raises:
+        Incomplete: it does not end before `end`. Malformed: it is none.
+    """
+    try:
+        head, n = encoding.header(b, p)
+        code, kind = encoding.shapes.get(head) or encoding.shape(head)
+        v = p + 8
+        if kind == DELIMITER:
+            raise Malformed("a delimiter that belongs to nothing")
+        if kind == LONG:
+            (n,) = encoding.long(b, v)
+            v = p + 12
+    except struct.error:
+        raise Incomplete(0, p, p, None) from None
+    if n == UNDEFINED:
+        code, q = _undefined(b, code, p, v, end, encoding, budget, 0)
+        return code, p, v, q
+    if v + n > end:
+        raise Incomplete(code, p, v, v + n)
+    return code | ODD if n & 1 else code, p, v, v + n
 
 
 def _undefined(
