@@ -136,7 +136,7 @@ class _Compilation:
             version=version,
             tables=Tables(self._ground(), self._rows, classes, every=unlisted is UnlistedClass.CATCH_ALL),
             unlisted_sop_class=self._unlisted_sop_class(unlisted),
-            codes=method_code_values(self._options) if standard and identity_removed else (),
+            codes=self._codes(standard=standard) if identity_removed else (),
             method=self._last(lambda said: said.method) or f"deid_node: {self._top.name} {version}"[:64],
             dates=self._dates() if identity_removed else None,
             identity_removed=identity_removed,
@@ -152,8 +152,14 @@ class _Compilation:
             ),
             same_value=tuple(dict.fromkeys(tag for one in self._chain for tag in one.same_value)),
             shift_days=self._last(lambda said: said.longest_shift_days) or _DAYS,
+            secrets=self._secrets(),
             digest=self._digest(),
         )
+
+    def _codes(self, *, standard: bool) -> tuple[str, ...]:
+        """What (0012,0064) says: the options applied, and what the rows carry out by their own word."""
+        said = {code for one in self._chain for code in one.codes}
+        return tuple(sorted(said.union(method_code_values(self._options) if standard else ())))
 
     def _gates(self) -> dict[str, tuple[Gate, ...]]:
         rejects: list[GateRow] = []
@@ -199,6 +205,11 @@ class _Compilation:
             if any(dictionary.vr_of(tag) in _DATE_VRS for tag in matched(entry.row.selector.last)):
                 change = max(change, _row_change(entry), key=_LEAST_CHANGED.index)
         return change
+
+    def _secrets(self) -> frozenset[str]:
+        calls = (entry.row.call for entry in self._rows)
+        named = (str(call.params.get("key", "")) for call in calls if call is not None)
+        return frozenset(name for name in named if name)
 
     def _digest(self) -> str:
         parts = [confidentiality.EDITION, *(one.text for one in self._chain)]

@@ -77,7 +77,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
 UNLISTED_KEYS: Final = ("sop_class", "attribute", "private")
 GATE_KEYS: Final = ("when", "because", "stage")
 DATE_KEYS: Final = ("longest_shift_days",)
-STAMP_KEYS: Final = ("method", "dates")
+STAMP_KEYS: Final = ("method", "dates", "codes")
 FORCED_UID_KEYS: Final = ("root", "suffix")
 ROW_KEYS: Final = ("action", "value", "do", "because")
 
@@ -140,6 +140,7 @@ class Description:
     longest_shift_days: int | None = None
     dummies: Dummies | None = None
     method: str | None = None
+    codes: tuple[str, ...] = ()
     date_change: DateChange | None = None
     identity_removed: bool | None = None
     ties: Ties = Ties.ERROR

@@ -128,7 +128,7 @@ class Procedure:
     `set_values` are template texts written last, by tag, also when absent from the original;
     `forced_uids` replace UIDs after that. `same_value` are tags whose value must be equal in all
     objects of one run (row GC-12). `shift_days` is the largest distance of the keyed date shift.
-    `digest` identifies the compiled content.
+    `secrets` are the names of the keys that functions ask for. `digest` identifies the compiled content.
     """
 
     name: str
@@ -147,6 +147,7 @@ class Procedure:
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()
     shift_days: int = 365
+    secrets: frozenset[str] = frozenset()
     digest: str = ""
 
     def table_for(self, sop_class_uid: str) -> Table:

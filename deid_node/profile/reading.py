@@ -40,6 +40,7 @@ from deid_node.profile.procedure import Action, Call, DateChange, Dummies
 from deid_node.profile.rows import read_row
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
+from deid_node.standard.method_codes import method_codes
 from deid_node.standard.values import is_uid
 
 GRAND_CHALLENGE_ROOT: Final = "1.2.826.0.1.3680043.10.1666."
@@ -108,6 +109,7 @@ class _Reading:
             longest_shift_days=self._days(dates),
             dummies=self._choice(("dummies",), self._table.get("dummies"), Dummies),
             method=self._method(stamps),
+            codes=self._codes(stamps),
             date_change=self._date_change(stamps),
             identity_removed=None if identity is None else identity == "removed",
             ties=self._choice(("ties",), self._table.get("ties"), Ties) or Ties.ERROR,
@@ -295,7 +297,8 @@ class _Reading:
             if tag is None:
                 continue
             try:
-                action, call = describe("set", {"value": _written(value)})
+                given = value if isinstance(value, dict) else {"value": _written(value)}
+                action, call = describe("set", given)
             except ProfileError as error:
                 self._wrong(("set", text), *error.problems)
                 continue
@@ -369,6 +372,14 @@ class _Reading:
             self._wrong(("stamps", "method"), f"method is a text of 1 to {_MAX_METHOD} characters")
             return None
         return method
+
+    def _codes(self, stamps: Table) -> tuple[str, ...]:
+        codes = stamps.get("codes", [])
+        if not isinstance(codes, list) or not all(code in method_codes() for code in codes):
+            known = ", ".join(method_codes())
+            self._wrong(("stamps", "codes"), f"codes is a list of code values of CID 7050: {known}")
+            return ()
+        return tuple(codes)
 
     def _date_change(self, stamps: Table) -> DateChange | None:
         value = stamps.get("dates")

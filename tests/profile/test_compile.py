@@ -456,3 +456,28 @@ def test_the_digest_tells_profiles_apart_and_is_stable(compiled: Compile) -> Non
 
     assert one == again != other
     assert len(one) == 64
+
+
+def test_rows_may_state_the_codes_of_options_that_they_carry_out(
+    compiled: Compile, problems_of: Problems
+) -> None:
+    alone = compiled(f'{NO_BASE}[stamps]\ncodes = ["113105", "113100"]')
+    beside = compiled('extends = ["basic"]\n[stamps]\ncodes = ["113105"]')
+    unknown = problems_of(f'{NO_BASE}[stamps]\ncodes = ["113199"]')
+
+    assert alone.codes == beside.codes == ("113100", "113105")
+    assert "CID 7050" in unknown[0]
+
+
+def test_a_set_value_may_say_what_happens_when_it_does_not_fit(compiled: Compile) -> None:
+    procedure = compiled(f'{NO_BASE}[set]\nStudyID = {{ value = "{{PatientID}}", fit = "truncate" }}')
+
+    assert procedure.set_values[tag("StudyID")].params["fit"] == "truncate"
+
+
+def test_the_secrets_that_functions_name_are_known(compiled: Compile) -> None:
+    procedure = compiled(
+        f'{NO_BASE}[attributes]\nPatientID = {{ do = "hash", key = "site" }}\nStudyID = {{ do = "hash" }}'
+    )
+
+    assert procedure.secrets == {"site"}
