@@ -8,6 +8,7 @@ from deid_node.commands import (
     check,
     deidentify,
     explain,
+    key,
     peers,
     procedure,
     profile,
@@ -34,6 +35,7 @@ app.command("echo")(peers.echo)
 app.command("status")(queue.status)
 app.add_typer(queue.app, name="queue")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(key.app, name="key")
 app.add_typer(profile.app, name="profile")
 app.add_typer(procedure.app, name="procedure")
 app.command("fsck")(spool.fsck)

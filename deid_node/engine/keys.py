@@ -7,12 +7,13 @@ pseudonym of one kind says nothing about another. PS3.5 B.2: a UID under 2.25 is
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from deid_node.errors import ConfigurationError
+from deid_node.errors import ConfigurationError, SpoolError
 
 MIN_KEY_BYTES: Final = 32
 _CACHED_UIDS: Final = 100_000
@@ -43,11 +44,17 @@ class Key:
         info = b"deid_node/" + purpose.encode()
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._bytes)
 
+    @property
+    def epoch(self) -> str:
+        """The name of the time in which this key is used: 8 characters that tell nothing about it."""
+        return _base32(self.derive("epoch")[:5])
+
 
 class Pseudonyms:
     """The keyed functions of one project. Same key and input, same output, on every node."""
 
     def __init__(self, key: Key) -> None:
+        self.epoch = key.epoch
         self._uid_key = key.derive("uid")
         self._patient_key = key.derive("patient")
         self._date_key = key.derive("date")
@@ -90,6 +97,83 @@ class Pseudonyms:
         if key is None:
             key = self._purposes[purpose] = self._key.derive(purpose)
         return hmac.digest(key, value, "sha256")
+
+    def keep(self) -> None:
+        """Make durable what was given out since the last time; called before an object is acknowledged."""
+
+
+class CodeTable(Protocol):
+    """Keeps random codes: whoever asks again, on any day, gets the code of the first time."""
+
+    def code(self, kind: str, original: str, make: Callable[[bytes], str]) -> str:
+        """Return the code of `original`; a new one is made of 32 random bytes."""
+        ...
+
+    def keep(self) -> None:
+        """Make new codes durable."""
+        ...
+
+
+class RandomPseudonyms(Pseudonyms):
+    """Codes that are not derived from the person: drawn at random once, then looked up in a table.
+
+    For those whose rules forbid derived codes (45 CFR 164.514(c)). The key only guards the table and
+    recognizes resent objects. Functions of a profile that hash or encrypt stay what they are.
+    """
+
+    def __init__(self, key: Key, table: CodeTable) -> None:
+        """Take codes from a table that is used by this project alone."""
+        super().__init__(key)
+        self._table = table
+
+    def uid(self, original: bytes) -> bytes:
+        """Return the UID that was drawn for `original`."""
+        known = self._uids.get(original)
+        if known is None:
+            known = self._table.code("uid", original.decode("latin-1"), _uid_of).encode("ascii")
+            if len(self._uids) >= _CACHED_UIDS:
+                self._uids.clear()
+            self._uids[original] = known
+        return known
+
+    def patient(self, patient_id: str) -> str:
+        """Return the pseudonym that was drawn for a patient."""
+        return self._table.code("patient", patient_id, _patient_of)
+
+    def days(self, scope: str, longest: int) -> int:
+        """Return the date shift that was drawn for a scope; one that was imported is negative there."""
+        number = int(self._table.code("days", scope, _number_of))
+        return number if number < 0 else -1 - number % max(longest, 1)
+
+    def digest(self, purpose: str, value: bytes) -> bytes:
+        """Return 32 bytes that stand for `value`; those that recognize a resent object stay keyed."""
+        if purpose == "duplicate":
+            return super().digest(purpose, value)
+        return bytes.fromhex(self._table.code(f"digest/{purpose}", value.decode("latin-1"), bytes.hex))
+
+    def keep(self) -> None:
+        """Make new codes durable.
+
+        Raises:
+            SpoolError: they are not; objects that were made with them must not be acknowledged.
+        """
+        try:
+            self._table.keep()
+        except SpoolError:
+            self._uids.clear()
+            raise
+
+
+def _uid_of(drawn: bytes) -> str:
+    return f"2.25.{int.from_bytes(drawn[:16], 'big')}"
+
+
+def _patient_of(drawn: bytes) -> str:
+    return _base32(drawn[:10])
+
+
+def _number_of(drawn: bytes) -> str:
+    return str(int.from_bytes(drawn[:8], "big"))
 
 
 def _base32(data: bytes) -> str:

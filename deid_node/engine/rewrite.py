@@ -23,6 +23,7 @@ from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encodi
 from deid_node.engine.header import SOP_INSTANCE_UID, Arrival, HeaderWriter, Written
 from deid_node.engine.heading import heading_of, stamps
 from deid_node.engine.keys import Pseudonyms
+from deid_node.engine.original import Original, original_of
 from deid_node.engine.plan import Place, Plan, Plans
 from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too_many_elements
 from deid_node.engine.series import RELEASE, Series
@@ -326,6 +327,11 @@ class Rewrite:
         return written.out + self._body.feed(rest)
 
     # --- the end ------------------------------------------------------------------------------
+
+    def original(self) -> Original:
+        """Return who a finished object is of: for a crosswalk, and nothing else."""
+        assert self._subject is not None
+        return original_of(self._subject)
 
     def _summary(self) -> Summary:
         subject = self._subject

@@ -154,6 +154,11 @@ class Subject:
             self._days = self.pseudonyms.days(self.scope, self.procedure.shift_days)
         return self._days
 
+    @property
+    def shifted_days(self) -> int | None:
+        """The date shift, None as long as nothing asked for it."""
+        return self._days
+
     def residual(self, parts: Sequence[bytes | memoryview]) -> bool:
         """Tell whether a known identifier may stand in bytes that are about to be written.
 

@@ -18,6 +18,7 @@ from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
 from deid_node.settings import Settings, default_state
 from deid_node.settings_load import secret_folders
+from deid_node.spool.upkeep import holds_objects
 
 KEY_NAME: Final = "project.key"
 _MAX_KEY_FILE: Final = 4096
@@ -39,7 +40,17 @@ def project_key(
     if settings.key_file is not None:
         return read_key(settings.key_file, environment=environment), settings.key_file
     path = settings.state / KEY_NAME
+    _refuse_lost_key(settings, path)
     return _read_or_make(path, environment), path
+
+
+def _refuse_lost_key(settings: Settings, path: Path) -> None:
+    """Make no new key where objects were made with one that is gone: every pseudonym would change."""
+    if not path.exists() and holds_objects(settings.spool_folder):
+        raise ConfigurationError(
+            f"{path}: the project key is gone, and the ledger has objects that were made with it. Put it "
+            "back from where it is kept; `deid-node key new` makes another one, and other pseudonyms."
+        )
 
 
 def check_key(settings: Settings) -> None:
@@ -48,9 +59,11 @@ def check_key(settings: Settings) -> None:
     Raises:
         ConfigurationError: as for `project_key`.
     """
-    made_on_first_use = settings.key is None and settings.key_file is None
-    if not made_on_first_use or (settings.state / KEY_NAME).exists():
+    path = settings.state / KEY_NAME
+    if settings.key is not None or settings.key_file is not None or path.exists():
         project_key(settings)
+    else:
+        _refuse_lost_key(settings, path)
 
 
 def default_key() -> Key:

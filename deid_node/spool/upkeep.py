@@ -81,6 +81,18 @@ def check(folder: Path, *, contents: bool = True) -> list[Finding]:
     return found
 
 
+def holds_objects(folder: Path) -> bool:
+    """Tell whether a ledger in the folder has ever taken an object; False when there is none to read."""
+    path = folder / schema.LEDGER
+    if not path.is_file():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as conn:
+            return conn.execute("SELECT 1 FROM item LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
 def backup(folder: Path, target: Path) -> None:
     """Copy the ledger to a new file of mode 0600, as of one moment, while it may be in use.
 
