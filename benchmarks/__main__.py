@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.contenders import Node, PynetdicomDeid, Storescp
+from benchmarks.end_to_end import Direct, NodeForward, OrthancForward, PynetdicomForward
 from benchmarks.report import machine, table, write_json
 from benchmarks.run import Line, measure
 from benchmarks.workloads import WORKLOADS, prepared
@@ -90,6 +91,19 @@ def lines(scale: float) -> list[Line]:
             associations=4,
             aims=((node.name, 0.8),),
         ),
+    ]
+    between = NodeForward()
+    found += [
+        Line(
+            f"through-{name}",
+            "from the sender through de-identification to a downstream AE, durable",
+            loads[name],
+            (between, Direct(), OrthancForward(), PynetdicomForward()),
+            sender="storescu",
+            aims=((OrthancForward().name, aim), (PynetdicomForward().name, 7.0), (Direct().name, 0.5)),
+            end_to_end=True,
+        )
+        for name, aim in (("ct", 4.0), ("mr", 5.0))
     ]
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from benchmarks.processes import find, free_port, server
 
@@ -49,6 +49,15 @@ class Contender(Protocol):
 
     def run(self, folder: Path) -> AbstractContextManager[Running]:
         """Start it with an empty folder for all it keeps."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A contender that has to be told when everything was sent."""
+
+    def settle(self, running: Running) -> None:
+        """Do what is left to do."""
         ...
 
 

@@ -74,11 +74,6 @@ class Run:
     objects: int
     bytes: int
 
-    @property
-    def rate(self) -> float:
-        """Megabytes (1e6) a second until all were acknowledged."""
-        return self.bytes / 1e6 / self.acknowledged_s
-
 
 @dataclass(frozen=True, slots=True)
 class Spread:

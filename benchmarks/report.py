@@ -40,8 +40,8 @@ def table(result: Result) -> str:
     rows = [f"\n{line.name}: {line.about}", f"  {line.workload.count} objects of {line.workload.name}, {how}"]
     rows.append(f"  {'':24}{'MB/s':>22}{'objects/s':>11}{'CPU-s/GB':>10}{'peak MB':>9}{'p50/p95/p99 ms':>22}")
     for name, runs in result.runs.items():
-        rate = Spread.of(run.rate for run in runs)
-        objects = Spread.of(run.objects / run.acknowledged_s for run in runs).median
+        rate = Spread.of(run.bytes / 1e6 / line.seconds(run) for run in runs)
+        objects = Spread.of(run.objects / line.seconds(run) for run in runs).median
         cpu = Spread.of(run.cpu_s / run.bytes * 1e9 for run in runs).median
         peak = max(run.peak_bytes for run in runs) / 1e6
         points = result.latencies_ms.get(name)

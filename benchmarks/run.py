@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.check import check, outputs, pixel_digest
-from benchmarks.contenders import Contender, Running
+from benchmarks.contenders import Contender, Running, Settles
 from benchmarks.measure import Run, Spread, cpu_seconds, forget_peak, peak_bytes, ratios
 from benchmarks.processes import ENVIRONMENT, HOST, find, wait_until
 from benchmarks.sender import write_index
@@ -26,7 +26,8 @@ _LIMIT_S = 600.0
 class Line:
     """What is compared: the first contender against the others, on one workload.
 
-    `aim` maps a peer's name to the ratio to reach; `peak_mb` is the memory the first may take.
+    `aims` are peers' names and the ratios to reach; `peak_mb` is the memory the first may take.
+    `end_to_end`: the clock stops when all output is there, not when all was acknowledged.
     """
 
     name: str
@@ -37,6 +38,11 @@ class Line:
     associations: int = 1
     aims: tuple[tuple[str, float], ...] = ()
     peak_mb: float | None = None
+    end_to_end: bool = False
+
+    def seconds(self, run: Run) -> float:
+        """Return the time of a run that this line compares."""
+        return run.done_s if self.end_to_end else run.acknowledged_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Result:
         """Return how many times as fast the first contender was as a peer."""
         subject = self.runs[self.line.contenders[0].name]
         return ratios(
-            [run.acknowledged_s for run in subject], [run.acknowledged_s for run in self.runs[peer]]
+            [self.line.seconds(run) for run in subject], [self.line.seconds(run) for run in self.runs[peer]]
         )
 
 
@@ -89,6 +95,8 @@ def _run(
     size = sum(path.stat().st_size for path in measured)
     with contender.run(folder) as running:
         _sendfile(line, contender, running, [warm_up], folder / "warm-up.json", associations=1)
+        if isinstance(contender, Settles):
+            contender.settle(running)
         wait_until(lambda: outputs(running.output), f"{contender.name} wrote the first", _LIMIT_S)
         before = cpu_seconds(running.pid)
         forget_peak(running.pid)
@@ -98,6 +106,8 @@ def _run(
             start, elapsed, latencies = _sendfile(
                 line, contender, running, measured, folder / "index.json", associations=line.associations
             )
+        if isinstance(contender, Settles):
+            contender.settle(running)
         wait_until(
             lambda: len(outputs(running.output)) >= len(files), f"{contender.name} wrote all", _LIMIT_S
         )
