@@ -10,10 +10,11 @@ import errno
 import filecmp
 import hashlib
 import os
-import secrets
+import secrets as random_source
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -24,10 +25,12 @@ from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 from deid_node.node.key_file import default_key
+from deid_node.node.named_secrets import read_secrets
 from deid_node.node.part10 import NotDicom, read_part10
 from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
+from deid_node.settings import default_state
 
 READ_BYTES: Final = 1 << 20
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -42,6 +45,8 @@ class Outcome(StrEnum):
     """a rule of the profile leaves the object out"""
     REJECTED = "rejected"
     """a rule of the procedure rejects the object"""
+    HELD = "held"
+    """a lookup table lacks a row; the object goes on when the row is there"""
     FAILED = "failed"
     """it could not be read, de-identified or written"""
     SKIPPED = "skipped"
@@ -89,7 +94,8 @@ def deidentify(
     """
     if not isinstance(profile, Procedure):
         profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
-    deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()))
+    secrets = read_secrets(profile.secrets, default_state())
+    deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()), secrets=secrets)
     return deidentify_file(deidentifier, Path(source), lambda _: Path(target), Path(target).parent)
 
 
@@ -136,7 +142,7 @@ def _rewrite(
 ) -> tuple[Summary, tuple[str, ...]]:
     part10 = read_part10(stream)
     stream.seek(part10.offset)
-    rewrite = deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid)
+    rewrite = deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid, today=date.today())
     buffer = bytearray(READ_BYTES)
     view = memoryview(buffer)
     while count := stream.readinto(buffer):  # type: ignore[attr-defined]  # a file opened in binary has it
@@ -157,7 +163,7 @@ def _refused(source: Path, refusal: ObjectRefused) -> FileResult:
     elif isinstance(refusal, Excluded):
         outcome = Outcome.EXCLUDED
     elif isinstance(refusal, Rejected):
-        outcome = Outcome.REJECTED
+        outcome = Outcome.HELD if refusal.code == "held" else Outcome.REJECTED
     else:
         outcome = Outcome.FAILED
     return FileResult(source, outcome, code=refusal.code, reason=refusal.reason, path=refusal.path)
@@ -171,7 +177,7 @@ class _FileDraft:
     """A file that is being written under a temporary name."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / f".deid-node-{secrets.token_hex(8)}.part"
+        self._path = folder / f".deid-node-{random_source.token_hex(8)}.part"
         self._descriptor: int | None = None
 
     def begin(self, meta: bytes) -> None:

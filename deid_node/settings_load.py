@@ -27,6 +27,7 @@ CONFIG_VARIABLE: Final = "DEID_NODE_CONFIG"
 CONFIG_PLACES: Final = (Path("deid-node.toml"), Path("/etc/deid-node/deid-node.toml"))
 SECRET_FOLDER: Final = Path("/run/secrets")
 _NOT_SETTINGS: Final = frozenset({"config"})
+SECRET_PREFIX: Final = "secret_"  # noqa: S105  begins the names of keys that profiles name
 _MAX_SECRET_BYTES: Final = 65536
 _SECRET_ONLY: Final = "key"  # noqa: S105  the name of a setting
 
@@ -143,6 +144,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, st
     found = {}
     for variable, value in environment.items():
         name = variable.lower()
+        if name.startswith(PREFIX + SECRET_PREFIX):
+            continue
         if name.startswith(PREFIX) and name[len(PREFIX) :] not in _NOT_SETTINGS:
             found[name[len(PREFIX) :]] = (value, variable)
     return found
@@ -167,6 +170,8 @@ def _from_secret_files(environment: Mapping[str, str]) -> dict[str, tuple[str, s
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             name = path.name.lower()
             bare = name.removeprefix(PREFIX)
+            if bare.startswith(SECRET_PREFIX):
+                continue
             known = bare.split("__")[0] in Settings.model_fields
             if not path.is_file() or (bare == name and not (known and str(folder) == own)):
                 continue

@@ -88,6 +88,7 @@ def _job(
     from deid_node.engine.keys import Pseudonyms
     from deid_node.engine.rewrite import Deidentifier
     from deid_node.files_tree import Job
+    from deid_node.node.named_secrets import read_secrets
     from deid_node.node.procedures import load_procedure
     from deid_node.settings import DEFAULT_TEMPLATE
     from deid_node.settings_load import load_settings
@@ -97,7 +98,8 @@ def _job(
     key = load_project_key(settings, key_file)
     text = _MIRROR if mirror else template or DEFAULT_TEMPLATE
     path_template = PathTemplate.parse(text, extra=FILE_FIELDS)
-    deidentifier = Deidentifier(procedure, Pseudonyms(key), capture=path_template.fields)
+    secrets = read_secrets(procedure.secrets, settings.state)
+    deidentifier = Deidentifier(procedure, Pseudonyms(key), capture=path_template.fields, secrets=secrets)
     base = source if source.is_dir() else source.parent
     name = f"{procedure.name} {procedure.version}".strip()
     return Job(deidentifier, base, target, path_template), name
@@ -156,7 +158,8 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
             elif single:
                 say(f"{result.source} -> {result.target}")
         say(f"{len(results)} in: " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome) + ".")
-    bad = counts[Outcome.REJECTED] + counts[Outcome.FAILED] + (counts[Outcome.SKIPPED] if single else 0)
+    bad = counts[Outcome.REJECTED] + counts[Outcome.HELD] + counts[Outcome.FAILED]
+    bad += counts[Outcome.SKIPPED] if single else 0
     if bad:
         leave(ExitCode.INCOMPLETE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def _explanations(
     from deid_node.commands.project import load_project_key
     from deid_node.engine.explain import explain as explain_dataset
     from deid_node.engine.keys import Pseudonyms
+    from deid_node.node.named_secrets import read_secrets
     from deid_node.node.part10 import read_part10
     from deid_node.node.procedures import load_procedure
     from deid_node.settings_load import load_settings
@@ -73,7 +75,14 @@ def _explanations(
         part10 = read_part10(stream)
         stream.seek(part10.offset)
         dataset = stream.read()
-    rows, _ = explain_dataset(procedure, pseudonyms, dataset, transfer_syntax_uid=part10.transfer_syntax_uid)
+    rows, _ = explain_dataset(
+        procedure,
+        pseudonyms,
+        dataset,
+        transfer_syntax_uid=part10.transfer_syntax_uid,
+        secrets=read_secrets(procedure.secrets, settings.state),
+        today=date.today(),
+    )
     return rows
 
 

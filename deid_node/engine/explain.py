@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from types import MappingProxyType
 from typing import Final
 
 from pydicom.dataelem import RawDataElement
@@ -59,11 +61,14 @@ def explain(
     *,
     transfer_syntax_uid: str,
     origin: Mapping[str, str] | None = None,
+    secrets: Mapping[str, bytes] = MappingProxyType({}),
+    today: date = date.min,
 ) -> tuple[list[Explanation], Summary]:
     """De-identify a dataset and return what was done to every attribute, in the order of the object.
 
     Args:
         dataset: without preamble and file meta information.
+        secrets, today: as for `Deidentifier`.
 
     Raises:
         ObjectRefused: one of its kinds, as for any object.
@@ -71,9 +76,8 @@ def explain(
     limits = Limits(header_bytes=_ALL, window_bytes=_ALL)
     watch = _Watch()
     plans = Plans(procedure, compile_rule, watch.observe)
-    rewrite = Deidentifier(procedure, pseudonyms, limits=limits, plans=plans).begin(
-        transfer_syntax_uid=transfer_syntax_uid, origin=origin or {}
-    )
+    deidentifier = Deidentifier(procedure, pseudonyms, limits=limits, plans=plans, secrets=secrets)
+    rewrite = deidentifier.begin(transfer_syntax_uid=transfer_syntax_uid, origin=origin or {}, today=today)
     first = rewrite.feed(dataset)
     last, summary = rewrite.finish()
     output = b"".join([*(first.buffers if first is not None else []), *last.buffers])

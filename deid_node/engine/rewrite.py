@@ -56,20 +56,21 @@ class Deidentifier:
         limits: Limits | None = None,
         capture: frozenset[int] = frozenset(),
         secrets: Mapping[str, bytes] = MappingProxyType({}),
-        tables: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        tables: Mapping[str, Mapping[str, str]] | None = None,
         plans: Plans | None = None,
     ) -> None:
         """Prepare a procedure.
 
         Args:
             capture: tags whose de-identified values are wanted in the summary (for path templates).
-            secrets, tables: those that functions of the profile name.
+            secrets: the keys that functions of the profile name.
+            tables: the lookup tables; None takes those of the procedure.
             plans: given by `explain`, which observes every decision.
         """
         self.procedure = procedure
         self.pseudonyms = pseudonyms
         self.secrets = secrets
-        self.tables = tables
+        self.tables = procedure.lookups if tables is None else tables
         self.limits = limits if limits is not None else Limits()
         self.plans = plans if plans is not None else Plans(procedure, compile_rule)
         result_tags = (tag for gate in procedure.excludes_result for tag in gate.when.tags)

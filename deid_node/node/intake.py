@@ -7,6 +7,7 @@ answered with Success when it is durable, and with a status and a fixed comment 
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import Final, Protocol
 
 import structlog
@@ -67,7 +68,10 @@ _ANSWERS: Final[tuple[tuple[type[ObjectRefused], StoreAnswer], ...]] = (
 _NO_IDENTITY: Final = StoreAnswer(
     StoreStatus.DATASET_MISMATCH, "The dataset has no SOP class or no SOP instance"
 )
-_BY_CODE: Final = {"no-sop-class": _NO_IDENTITY, "no-sop-instance": _NO_IDENTITY}
+_HELD: Final = StoreAnswer(
+    StoreStatus.OUT_OF_RESOURCES, "Held: a lookup table lacks a row; send it again later"
+)
+_BY_CODE: Final = {"no-sop-class": _NO_IDENTITY, "no-sop-instance": _NO_IDENTITY, "held": _HELD}
 
 
 def answer_for(refusal: ObjectRefused) -> StoreAnswer:
@@ -197,6 +201,7 @@ class _Arrival:
                     "called_ae": caller.called,
                     "address": caller.address,
                 },
+                today=date.today(),
             )
         except Exception as error:
             self._stop(error)

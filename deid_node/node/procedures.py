@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deid_node.errors import ConfigurationError
+from deid_node.node.named_secrets import read_secrets
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import Settings
@@ -23,7 +24,8 @@ def compile_procedures(settings: Settings) -> dict[str, Procedure]:
         if route.profile in compiled:
             continue
         try:
-            compiled[route.profile] = library.load(route.profile, Path.cwd())
+            compiled[route.profile] = procedure = library.load(route.profile, Path.cwd())
+            read_secrets(procedure.secrets, settings.state)
         except ConfigurationError as error:
             problems += [f"routes.{name}.profile: {problem}" for problem in error.problems]
     if problems:

@@ -26,6 +26,7 @@ from deid_node.node.destinations import make_destinations, wanted_attributes
 from deid_node.node.intake import NodeIntake
 from deid_node.node.key_file import project_key
 from deid_node.node.lanes import Lanes
+from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
 from deid_node.node.quarantine import Quarantine
@@ -178,12 +179,15 @@ def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudon
     for name, route in settings.effective_routes.items():
         procedure = procedures[route.profile]
         capture = NEEDED_ATTRIBUTES | wanted_attributes(settings, route.destinations)
+        secrets = read_secrets(procedure.secrets, settings.state)
         routes.append(
             Route(
                 name=name,
                 called=route.called,
                 procedure=procedure,
-                deidentifier=Deidentifier(procedure, pseudonyms, limits=engine_limits, capture=capture),
+                deidentifier=Deidentifier(
+                    procedure, pseudonyms, limits=engine_limits, capture=capture, secrets=secrets
+                ),
                 destinations=route.destinations,
                 peers=None if route.peers is None else frozenset(route.peers),
                 on_reject=route.on_reject,

@@ -12,6 +12,7 @@ from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
 from deid_node.profile.language import Description, Row
 from deid_node.profile.layers import Ranked, matched, path_of, ties
+from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
 from deid_node.profile.protected import PROTECTED, cannot_apply, empties
 from deid_node.profile.selector import Kind
@@ -108,18 +109,32 @@ def needs_value_everywhere(tag: int) -> bool:
 
 
 def lookup_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:
-    """Refuse what reads a lookup table: no table can be given to a profile yet."""
-    calls = [(entry.row.place, entry.row.call) for entry in rows]
-    calls += [(one.places["set"], call) for one in chain for call in one.set_values.values()]
-    for place, call in calls:
-        if call is not None and _reads_table(call):
-            yield f"{place}: lookup needs a lookup table, and this version reads none; use map with cases"
+    """Say which rows and values read a lookup table that no profile of the chain names."""
+    known = {name for one in chain for name in one.tables}
+    for place, call in calls(chain, rows):
+        for name in _tables_read(call):
+            if name not in known:
+                near = names.did_you_mean(name, known) or f'; write [tables.{name}] with file = "..."'
+                yield f"{place}: there is no lookup table {name!r}{near}"
 
 
-def _reads_table(call: Call) -> bool:
+def calls(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[tuple[Place, Call]]:
+    """Yield every function that is called, with the place that calls it."""
+    for entry in rows:
+        if entry.row.call is not None:
+            yield entry.row.place, entry.row.call
+    for one in chain:
+        for call in one.set_values.values():
+            yield one.places["set"], call
+
+
+def _tables_read(call: Call) -> Iterator[str]:
     template = call.params.get("template")
-    fields = template.parts if isinstance(template, Template) else ()
-    return call.name == "lookup" or any(isinstance(part, Field) and part.name == "lookup" for part in fields)
+    for part in template.parts if isinstance(template, Template) else ():
+        if isinstance(part, Field) and part.name == "lookup":
+            yield part.argument
+    if call.name == "lookup":
+        yield str(call.params["table"])
 
 
 def notes(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from deid_node.profile.basic import date_change
 from deid_node.profile.grand_challenge import BURNED_IN, JSONProcedure
 from deid_node.profile.language import Base, Description, GateRow, Stage, UnlistedClass
 from deid_node.profile.layers import Ranked, matched, ranked
+from deid_node.profile.lookup import Lookup, LookupSource
 from deid_node.profile.options import Option, method_code_values, parse_options
 from deid_node.profile.overlay import NO_TYPES, Overlay
 from deid_node.profile.procedure import Action, DateChange, Dummies, Gate, Procedure, Rule, Table
@@ -40,21 +41,36 @@ class Compiled:
     notes: tuple[str, ...]
 
 
-def compile_chain(chain: Sequence[Description], read_base: Callable[[str], JSONProcedure]) -> Compiled:
+def no_tables(source: LookupSource) -> Lookup:
+    """Refuse to read a lookup table, where there is no folder to look for it in."""
+    raise ProfileError(f"{source.place}: table file {source.file!r} has no folder to be looked for in")
+
+
+def compile_chain(
+    chain: Sequence[Description],
+    read_base: Callable[[str], JSONProcedure],
+    read_table: Callable[[LookupSource], Lookup] = no_tables,
+) -> Compiled:
     """Compile a chain of profiles.
 
     Args:
         chain: what lies below first; the last one gives name and version.
         read_base: reads the procedure JSON that a `base` names.
+        read_table: reads a lookup table.
 
     Raises:
         ProfileError: the chain contradicts itself, or says what cannot be done; with every finding.
     """
-    return _Compilation(chain, read_base).compile()
+    return _Compilation(chain, read_base, read_table).compile()
 
 
 class _Compilation:
-    def __init__(self, chain: Sequence[Description], read_base: Callable[[str], JSONProcedure]) -> None:
+    def __init__(
+        self,
+        chain: Sequence[Description],
+        read_base: Callable[[str], JSONProcedure],
+        read_table: Callable[[LookupSource], Lookup],
+    ) -> None:
         self._chain = chain
         self._top = chain[-1]
         self._problems: list[str] = []
@@ -64,6 +80,7 @@ class _Compilation:
         self._base = self._read_base()
         self._options = self._read_options()
         self._json = self._read_json(read_base)
+        self._lookups = self._read_tables(read_table)
 
     def compile(self) -> Compiled:
         self._problems += checks.tie_problems(self._rows)
@@ -79,7 +96,9 @@ class _Compilation:
             )
         if self._problems:
             raise ProfileError(*self._problems)
-        return Compiled(self._procedure(classes, unlisted), tuple(checks.notes(self._chain, self._rows)))
+        table_notes = (note for lookup in self._lookups.values() for note in lookup.notes)
+        notes = (*checks.notes(self._chain, self._rows), *table_notes)
+        return Compiled(self._procedure(classes, unlisted), notes)
 
     # --- what the chain says ----------------------------------------------------------------------
 
@@ -123,6 +142,20 @@ class _Compilation:
             self._problems += error.problems
             return None
 
+    def _read_tables(self, read_table: Callable[[LookupSource], Lookup]) -> dict[str, Lookup]:
+        read: dict[str, Lookup] = {}
+        for name, source in {name: one for said in self._chain for name, one in said.tables.items()}.items():
+            try:
+                read[name] = read_table(source)
+            except ProfileError as error:
+                self._problems += error.problems
+        return read
+
+    def _secrets(self) -> frozenset[str]:
+        """Return the names of the keys that functions ask for."""
+        named = (str(call.params.get("key", "")) for _, call in checks.calls(self._chain, self._rows))
+        return frozenset(name for name in named if name)
+
     # --- the procedure ----------------------------------------------------------------------------
 
     def _procedure(self, classes: frozenset[str], unlisted: UnlistedClass) -> Procedure:
@@ -153,6 +186,7 @@ class _Compilation:
             same_value=tuple(dict.fromkeys(tag for one in self._chain for tag in one.same_value)),
             shift_days=self._last(lambda said: said.longest_shift_days) or _DAYS,
             secrets=self._secrets(),
+            lookups=MappingProxyType({name: read.rows for name, read in self._lookups.items()}),
             digest=self._digest(),
         )
 
@@ -205,11 +239,6 @@ class _Compilation:
             if any(dictionary.vr_of(tag) in _DATE_VRS for tag in matched(entry.row.selector.last)):
                 change = max(change, _row_change(entry), key=_LEAST_CHANGED.index)
         return change
-
-    def _secrets(self) -> frozenset[str]:
-        calls = (entry.row.call for entry in self._rows)
-        named = (str(call.params.get("key", "")) for call in calls if call is not None)
-        return frozenset(name for name in named if name)
 
     def _digest(self) -> str:
         parts = [confidentiality.EDITION, *(one.text for one in self._chain)]

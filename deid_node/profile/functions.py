@@ -42,7 +42,7 @@ _HASH_VRS: Final = _TEXT_VRS | {"AS", "DA", "DS", "DT", "IS", "OB", "TM", "UI", 
 _FIT: Final = Param(
     params.one_of("fail", "truncate", "remove"), "fail", "what to do with a result too long for the VR"
 )
-_KEY: Final = Param(params.filled_text, "", "name of a secret of the node; empty means the project key")
+_KEY: Final = Param(params.secret_name, "", "name of a secret of the node; empty means the project key")
 _SCOPE: Final = Param(
     params.one_of("patient", "study", "series", "instance"), "patient", "what shares one result"
 )

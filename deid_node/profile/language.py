@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from deid_node.profile.conditions import Condition
+from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call, DateChange, Dummies
 from deid_node.profile.selector import Selector
@@ -66,6 +67,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "sop_class": "rows for one SOP class",
         "set": "values written last, also where the attribute was absent",
         "forced_uids": "UIDs that replace what the table made",
+        "tables": "lookup tables: CSV files beside the profile",
         "same_value": "attributes whose value must be the same in all objects of one run",
         "dates": "how far dates move",
         "dummies": "which set of dummy values is written",
@@ -79,6 +81,7 @@ GATE_KEYS: Final = ("when", "because", "stage")
 DATE_KEYS: Final = ("longest_shift_days",)
 STAMP_KEYS: Final = ("method", "dates", "codes")
 FORCED_UID_KEYS: Final = ("root", "suffix")
+TABLE_KEYS: Final = ("file", "key", "value")
 ROW_KEYS: Final = ("action", "value", "do", "because")
 
 
@@ -136,6 +139,7 @@ class Description:
     sop_classes: frozenset[str] = frozenset()
     set_values: Mapping[int, Call] = field(default_factory=lambda: MappingProxyType({}))
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    tables: Mapping[str, LookupSource] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()
     longest_shift_days: int | None = None
     dummies: Dummies | None = None

@@ -16,9 +16,11 @@ from typing import Final, Protocol, Self
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.compile import Compiled, compile_chain
+from deid_node.profile.compile import Compiled, compile_chain, no_tables
 from deid_node.profile.grand_challenge import JSONProcedure, built_in, compile_json, read_json
 from deid_node.profile.language import Base, Description
+from deid_node.profile.lookup import Lookup, LookupSource, read_lookup
+from deid_node.profile.places import Place
 from deid_node.profile.procedure import Procedure
 from deid_node.profile.reading import read_profile
 
@@ -68,7 +70,7 @@ def load_with_notes(profile: str | File, folder: File | None = None) -> Compiled
         return Compiled(_json_procedure(source.name, text), ())
     chain = _Chain()
     chain.add(source, ())
-    return compile_chain(chain.descriptions, chain.read_base)
+    return compile_chain(chain.descriptions, chain.read_base, chain.read_table)
 
 
 def shipped() -> tuple[str, ...]:
@@ -145,6 +147,7 @@ class _Chain:
         self.descriptions: list[Description] = []
         self._done: set[str] = set()
         self._bases: dict[str, tuple[str, File | None]] = {}
+        self._folders: dict[Place, File | None] = {}
 
     def add(self, source: _Source, on_the_way: tuple[str, ...]) -> None:
         """Add a profile after those it extends.
@@ -180,6 +183,8 @@ class _Chain:
             raise ProfileError(*problems)
         if description.base is not None:
             self._bases[description.base] = (str(description.places["base"]), source.folder)
+        for table in description.tables.values():
+            self._folders[table.place] = source.folder
         self.descriptions.append(description)
 
     def read_base(self, base: str) -> JSONProcedure:
@@ -189,6 +194,20 @@ class _Chain:
         place, folder = self._bases[base]
         source = _find(base, folder, place)
         return read_json(_text(source), source.name)
+
+    def read_table(self, source: LookupSource) -> Lookup:
+        """Read a lookup table beside the profile that names it."""
+        folder = self._folders[source.place]
+        if folder is None:
+            return no_tables(source)
+        file = folder.joinpath(source.file)
+        if not file.is_file():
+            raise ProfileError(f"{source.place}: there is no table file {source.file!r}")
+        text = _text(_Source(file.name, None, file, None))
+        try:
+            return read_lookup(text, file.name, source.key, source.value)
+        except ProfileError as error:
+            raise ProfileError(*(f"{source.place}: {problem}" for problem in error.problems)) from None
 
 
 def _json_procedure(name: str, text: str) -> Procedure:

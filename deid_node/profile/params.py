@@ -50,6 +50,16 @@ def filled_text(value: object) -> str:
     return str(value)
 
 
+_SECRET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def secret_name(value: object) -> str:
+    """Read the name of a secret; empty means the project key."""
+    if value and not _SECRET_NAME.fullmatch(text(value)):
+        raise ValueError("expected the name of a secret: letters, digits, '.', '_' and '-'")
+    return text(value)
+
+
 def flag(value: object) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):

@@ -128,7 +128,8 @@ class Procedure:
     `set_values` are template texts written last, by tag, also when absent from the original;
     `forced_uids` replace UIDs after that. `same_value` are tags whose value must be equal in all
     objects of one run (row GC-12). `shift_days` is the largest distance of the keyed date shift.
-    `secrets` are the names of the keys that functions ask for. `digest` identifies the compiled content.
+    `lookups` are the lookup tables by name, original value to new value; `secrets` the names of the
+    keys that functions ask for. `digest` identifies the compiled content without the lookup tables.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Procedure:
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()
     shift_days: int = 365
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     secrets: frozenset[str] = frozenset()
     digest: str = ""
 

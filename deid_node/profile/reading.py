@@ -37,6 +37,7 @@ from deid_node.profile.language import (
 from deid_node.profile.options import Option
 from deid_node.profile.places import Path, Problems, lines_of
 from deid_node.profile.procedure import Action, Call, DateChange, Dummies
+from deid_node.profile.reading_sections import check_keys, read_tables
 from deid_node.profile.rows import read_row
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
@@ -105,6 +106,7 @@ class _Reading:
             sop_classes=frozenset(uid for _, uids in tables for uid in uids),
             set_values=self._set_values(),
             forced_uids=self._forced_uids(),
+            tables=read_tables(self._table.get("tables", {}), self._problems),
             same_value=self._same_value(),
             longest_shift_days=self._days(dates),
             dummies=self._choice(("dummies",), self._table.get("dummies"), Dummies),
@@ -123,11 +125,7 @@ class _Reading:
         self._problems.add(path, *texts)
 
     def _check_keys(self, path: Path, table: Table, known: Iterable[str]) -> None:
-        known = tuple(known)
-        for key in table:
-            if key not in known:
-                near = names.did_you_mean(key, known) or f"; known are {', '.join(known)}"
-                self._wrong((*path, key), f"unknown key {key!r}{near}")
+        check_keys(path, table, tuple(known), self._problems)
 
     def _section(self, key: str, known: Iterable[str]) -> Table:
         value = self._table.get(key, {})

@@ -414,10 +414,10 @@ def test_gc_v11_a_suffix_of_32_digits_is_fine(compiled: Compile) -> None:
         '[set]\nPatientID = "{lookup:ids:PatientID}"',
     ],
 )
-def test_a_lookup_is_refused_while_no_table_can_be_given(problems_of: Problems, rows: str) -> None:
+def test_a_lookup_needs_a_table_of_the_profile(problems_of: Problems, rows: str) -> None:
     (problem,) = problems_of(f'extends = ["basic"]\n{rows}')
 
-    assert "this version reads none" in problem
+    assert "there is no lookup table 'ids'; write [tables.ids]" in problem
 
 
 # --- SOP classes ----------------------------------------------------------------------------------
@@ -480,4 +480,4 @@ def test_the_secrets_that_functions_name_are_known(compiled: Compile) -> None:
         f'{NO_BASE}[attributes]\nPatientID = {{ do = "hash", key = "site" }}\nStudyID = {{ do = "hash" }}'
     )
 
-    assert procedure.secrets == {"site"}
+    assert procedure.secrets == ("site",)

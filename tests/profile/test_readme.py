@@ -37,6 +37,11 @@ def test_every_key_of_a_section_is_documented(key: str) -> None:
     assert key in section("Keys")
 
 
+@pytest.mark.parametrize("key", language.TABLE_KEYS)
+def test_every_key_of_a_lookup_table_is_documented(key: str) -> None:
+    assert re.search(rf"^\| `{key}` \|", section("Lookup tables"), re.MULTILINE)
+
+
 @pytest.mark.parametrize("key", language.GATE_KEYS)
 def test_every_key_of_a_gate_is_documented(key: str) -> None:
     assert f"`{key}`" in section("Conditions")

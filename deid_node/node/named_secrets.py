@@ -1,0 +1,93 @@
+"""The keys that functions of a profile name: read with suspicion, never printed.
+
+A profile says `key = "site-hash"`; the bytes come from the environment (DEID_NODE_SECRET_SITE_HASH), a
+systemd credential or container secret (deid_node_secret_site-hash), or a file of mode 0600 that is
+called as the secret in the folder `secrets` of the state. The first of these that is there counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from deid_node.errors import ConfigurationError
+from deid_node.settings_load import SECRET_PREFIX, secret_folders
+
+FOLDER: Final = "secrets"
+_MAX_BYTES: Final = 65536
+
+
+def read_secrets(
+    names: Iterable[str], state: Path, *, environment: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
+    """Return the bytes of every named secret, without the newline that ends a file.
+
+    Args:
+        names: as profiles write them.
+        state: the state folder of the node.
+        environment: stands for `os.environ`.
+
+    Raises:
+        ConfigurationError: with every secret that is not there, empty, or readable by others.
+    """
+    environment = os.environ if environment is None else environment
+    found: dict[str, bytes] = {}
+    problems: list[str] = []
+    for name in sorted(names):
+        try:
+            found[name] = _read(name, state, environment)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(*problems)
+    return found
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a secret."""
+    return f"DEID_NODE_{SECRET_PREFIX}{_plain(name)}".upper()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", name)
+
+
+def _read(name: str, state: Path, environment: Mapping[str, str]) -> bytes:
+    variable = variable_of(name)
+    if environment.get(variable):
+        return environment[variable].encode()
+    for folder in reversed(secret_folders(environment)):
+        for word in dict.fromkeys((name, _plain(name))):
+            for prefix in (f"deid_node_{SECRET_PREFIX}", SECRET_PREFIX):
+                file = folder / f"{prefix}{word}"
+                if file.is_file():
+                    return _file(name, file, guarded=True)
+    own = state / FOLDER / name
+    if own.is_file():
+        return _file(name, own, guarded=False)
+    raise ConfigurationError(
+        f"The secret {name!r} that a profile names is not there; write it into {own} (mode 0600), or set"
+        f" {variable}."
+    )
+
+
+def _file(name: str, file: Path, *, guarded: bool) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            secret = stream.read(_MAX_BYTES)
+    except OSError as error:
+        raise ConfigurationError(f"{file}: the secret {name!r} cannot be read ({error.strerror}).") from None
+    # systemd and container engines show their secrets with wider modes and guard them otherwise.
+    if not guarded and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(
+            f"{file}: the secret {name!r} may be read by others (mode {mode:04o}); `chmod 600` it."
+        )
+    secret = secret.removesuffix(b"\n").removesuffix(b"\r")
+    if not secret:
+        raise ConfigurationError(f"{file}: the secret {name!r} is empty.")
+    return secret

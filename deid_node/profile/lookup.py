@@ -1,0 +1,113 @@
+"""Lookup tables: CSV files beside a profile that say what stands for a value (RFC 4180).
+
+Two rows that contradict each other are an error, since nobody can say which is meant; two equal ones
+are a note. A row whose new value is empty is a row that nobody filled in yet: it counts as not there.
+No message repeats a cell: the table is the crosswalk.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from deid_node.errors import ProfileError
+from deid_node.profile import names
+from deid_node.profile.places import Place
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSource:
+    """What a profile says about a table: the file beside it, and which columns count."""
+
+    name: str
+    file: str
+    key: str
+    value: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A table that was read: original value to new value; it never prints itself."""
+
+    rows: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_lookup(text: str, file: str, key: str, value: str) -> Lookup:
+    """Read a table.
+
+    Args:
+        text: the CSV text, the first line being the names of the columns.
+        file: how problems call it.
+        key: the column of the original value; value: that of the new one. Cells lose outer spaces.
+
+    Raises:
+        ProfileError: no CSV, a column that is not there, a row of another length, or rows that
+            contradict each other; with every finding and its line.
+    """
+    lines = _lines(text, file)
+    header = next(lines, None)
+    if header is None:
+        raise ProfileError(f"{file}: has no line with the names of the columns")
+    at_key, at_value = _columns(header[1], file, key, value)
+    rows: dict[str, str] = {}
+    first_lines: dict[str, int] = {}
+    problems: list[str] = []
+    repeated: list[int] = []
+    for number, cells in lines:
+        if len(cells) != len(header[1]):
+            problems.append(f"{file} line {number}: has {len(cells)} cells, and the header {len(header[1])}")
+            continue
+        old, new = cells[at_key], cells[at_value]
+        if not old:
+            problems.append(f"{file} line {number}: has no value in the column {key!r}")
+        elif not new:
+            continue
+        elif rows.setdefault(old, new) != new:
+            problems.append(
+                f"{file} line {number}: contradicts line {first_lines[old]}: one {key!r}, two {value!r}"
+            )
+        elif first_lines.setdefault(old, number) != number:
+            repeated.append(number)
+    if problems:
+        raise ProfileError(*problems)
+    notes = (f"{file}: what a line above says stands again in {_listed(repeated)}",) if repeated else ()
+    return Lookup(MappingProxyType(rows), notes)
+
+
+def _lines(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) of every line that is not empty."""
+    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error:
+        raise ProfileError(f"{file} line {reader.line_num}: is not CSV: a quote is not closed") from None
+
+
+def _columns(header: list[str], file: str, key: str, value: str) -> tuple[int, int]:
+    problems = []
+    for column in (key, value):
+        if header.count(column) != 1:
+            what = "several columns" if column in header else "no column"
+            near = names.did_you_mean(column, header)
+            if len(header) == 1 and ";" in header[0]:
+                near = "; cells are separated by commas"
+            problems.append(f"{file}: has {what} {column!r}{near}")
+    if problems:
+        raise ProfileError(*problems)
+    return header.index(key), header.index(value)
+
+
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_SHOWN]))
+    more = f" and {len(numbers) - _SHOWN} others" if len(numbers) > _SHOWN else ""
+    return f"{'line' if len(numbers) == 1 else 'lines'} {shown}{more}"
