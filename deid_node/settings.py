@@ -7,16 +7,25 @@ from (TOML file, environment, secret files) is the business of `settings_load`.
 from __future__ import annotations
 
 import os
-import re
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from deid_node.errors import ConfigurationError
+from deid_node.settings_network import LimitSettings, PeerSettings, TLSSettings
+from deid_node.settings_types import (
+    Folder,
+    Hours,
+    Mode,
+    Name,
+    Port,
+    Seconds,
+    Section,
+    Title,
+    listed,
+)
 from deid_node.standard.values import AETitle
 
 DEFAULT_AE_TITLE: Final = AETitle("DEIDNODE")
@@ -24,7 +33,6 @@ DEFAULT_PORT: Final = 11112
 DEFAULT_ROUTE: Final = "default"
 DEFAULT_DESTINATION: Final = "out"
 DEFAULT_TEMPLATE: Final = "{PatientID}/{StudyInstanceUID}/{Modality}_{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
-ANY_AE_TITLE: Final = "*"
 
 
 class AcceptorKind(StrEnum):
@@ -58,63 +66,6 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _title(value: object) -> AETitle:
-    if not isinstance(value, str):
-        raise ValueError("an AE title is a text of 1 to 16 characters")
-    try:
-        return AETitle(value)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-
-
-def _caller_title(value: object) -> str:
-    return ANY_AE_TITLE if value == ANY_AE_TITLE else _title(value)
-
-
-def _name(value: str) -> str:
-    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", value) is None or "__" in value:
-        raise ValueError("a name is 1 to 32 of a-z, 0-9, - and _, and starts with a letter or a digit")
-    return value
-
-
-def _listed(value: object) -> object:
-    """Read one text as a list: environment variables and single values need no brackets."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value), strict=False)
-    except ValueError:
-        raise ValueError(
-            "an address is an IP address or a CIDR block, like 10.0.4.17 or 10.0.4.0/24; "
-            "host names are not looked up"
-        ) from None
-
-
-def _hours(value: object) -> str:
-    clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-    if not isinstance(value, str) or re.fullmatch(f"{clock}-(?:{clock}|24:00)", value.strip()) is None:
-        raise ValueError("hours are written as 20:00-06:00, from and to in local time")
-    return value.strip()
-
-
-def _mode(value: object) -> object:
-    """Read a mode as chmod does: "0640" and "640" are octal."""
-    if isinstance(value, str):
-        try:
-            return int(value.removeprefix("0o"), 8)
-        except ValueError:
-            raise ValueError('a mode is written like "0750"') from None
-    return value
-
-
-def _expanded(value: Path) -> Path:
-    return value.expanduser()
-
-
 def default_state() -> Path:
     """Return where state lies when nothing is set: systemd's state directory, else the XDG one.
 
@@ -128,43 +79,19 @@ def default_state() -> Path:
     return Path(home).expanduser() / "deid-node"
 
 
-Title = Annotated[AETitle, BeforeValidator(_title)]
-CallerTitle = Annotated[str, BeforeValidator(_caller_title)]
-Name = Annotated[str, AfterValidator(_name)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-Folder = Annotated[Path, AfterValidator(_expanded)]
-Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0o400, le=0o7777)]
-Hours = Annotated[str, BeforeValidator(_hours)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class PeerSettings(_Section):
-    """One AE, or several behind one address block, that may open associations with the node."""
-
-    ae_title: CallerTitle = Field(description='Calling AE title; `"*"` admits every title from the address.')
-    address: Annotated[tuple[Network, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        description="IP address or CIDR block, or a list of them. Host names are not looked up."
-    )
-
-
-class RouteSettings(_Section):
+class RouteSettings(Section):
     """What happens to objects sent to one called AE title: the profile, and where they go."""
 
-    called: Annotated[tuple[Title, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+    called: Annotated[tuple[Title, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
         description="Called AE titles bound to this route; each belongs to one route."
     )
     profile: str = Field(
         default="basic", min_length=1, description="Built-in profile name, or path of a profile file."
     )
-    destinations: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+    destinations: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
         description="Names of the destinations that get every object of this route."
     )
-    peers: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = Field(
+    peers: Annotated[tuple[str, ...], BeforeValidator(listed)] | None = Field(
         default=None,
         description="Names of the peers that may store here (others get 0124). Unset: every admitted peer.",
     )
@@ -175,7 +102,7 @@ class RouteSettings(_Section):
     )
 
 
-class _DestinationSettings(_Section):
+class _DestinationSettings(Section):
     """What every destination can be told about its pace and its patience."""
 
     first_pause_s: Seconds = Field(
@@ -194,7 +121,7 @@ class _DestinationSettings(_Section):
     hours: Hours | None = Field(
         default=None, description="Daily window of local time for sending, like `20:00-06:00`. Unset: always."
     )
-    fallback: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    fallback: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         default=(), description="Destinations that take over, the first usable one, when this one is out."
     )
     fallback_after_s: Seconds = Field(
@@ -235,12 +162,28 @@ class AESettings(_DestinationSettings):
         default=30.0, description="Seconds without progress after which an association is given up."
     )
     senders: int = Field(default=1, ge=1, le=32, description="Associations that send at the same time.")
+    tls: bool = Field(default=False, description="Connect with TLS, 1.2 or newer.")
+    tls_name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name or address that the certificate of the AE has to carry. Unset: `host`.",
+    )
+    tls_ca: Folder | None = Field(
+        default=None,
+        description="PEM file with what the certificate of the AE has to be issued by. Unset: `tls.ca`.",
+    )
+    tls_certificate: Folder | None = Field(
+        default=None, description="PEM file with our certificate for this AE. Unset: `tls.certificate`."
+    )
+    tls_key: Folder | None = Field(
+        default=None, description="PEM file with its private key, mode 0600. Unset: `tls.key`."
+    )
 
 
 Destination = Annotated[FolderSettings | AESettings, Field(discriminator="kind")]
 
 
-class SpoolSettings(_Section):
+class SpoolSettings(Section):
     """The durable store between receiving and delivering."""
 
     folder: Folder | None = Field(
@@ -252,7 +195,7 @@ class SpoolSettings(_Section):
     )
 
 
-class QuarantineSettings(_Section):
+class QuarantineSettings(Section):
     """Where objects of routes with `on_reject = "quarantine"` wait, readable only with a private key."""
 
     folder: Folder | None = Field(
@@ -264,28 +207,7 @@ class QuarantineSettings(_Section):
     )
 
 
-class LimitSettings(_Section):
-    """What one peer or one object may ask for."""
-
-    associations: int = Field(
-        default=128, ge=1, le=4096, description="Associations at the same time; more are rejected."
-    )
-    associations_per_address: int = Field(
-        default=16, ge=1, le=4096, description="Associations of one address at the same time."
-    )
-    idle_s: Seconds = Field(
-        default=300.0, description="Seconds without a message after which an association is aborted."
-    )
-    object_bytes: int = Field(default=8 << 30, ge=1 << 20, description="Bytes of one dataset.")
-    header_bytes: int = Field(
-        default=64 << 20, ge=1 << 20, description="Bytes of one dataset before its pixels; held in memory."
-    )
-    depth: int = Field(default=32, ge=1, le=512, description="Deepest nesting of sequences.")
-    elements: int = Field(default=5_000_000, ge=1000, description="Data elements of one object.")
-    items: int = Field(default=2_000_000, ge=1000, description="Sequence items of one object.")
-
-
-class LogSettings(_Section):
+class LogSettings(Section):
     """Structured events, never attribute values."""
 
     level: LogLevel = Field(default=LogLevel.INFO, description="The least severe event that is written.")
@@ -332,6 +254,11 @@ class Settings(BaseSettings):
     stop_limit_s: Seconds = Field(
         default=30.0, description="Seconds that running associations get to finish on stop."
     )
+    i_accept_cleartext: bool = Field(
+        default=False,
+        description="Let peers with public addresses in without TLS: what they send can be read on its way.",
+    )
+    tls: TLSSettings = Field(default=TLSSettings(), description="TLS.")
     limits: LimitSettings = Field(default=LimitSettings(), description="Limits.")
     spool: SpoolSettings = Field(default=SpoolSettings(), description="Spool.")
     quarantine: QuarantineSettings = Field(default=QuarantineSettings(), description="Quarantine.")

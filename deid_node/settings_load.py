@@ -29,6 +29,14 @@ SECRET_FOLDER: Final = Path("/run/secrets")
 _NOT_SETTINGS: Final = frozenset({"config"})
 SECRET_PREFIX: Final = "secret_"  # noqa: S105  begins the names of keys that profiles name
 _MAX_SECRET_BYTES: Final = 65536
+_PATHS: Final = (
+    ("spool", "folder"),
+    ("quarantine", "folder"),
+    ("quarantine", "public_key"),
+    ("tls", "certificate"),
+    ("tls", "key"),
+    ("tls", "ca"),
+)
 _SECRET_ONLY: Final = "key"  # noqa: S105  the name of a setting
 
 
@@ -205,10 +213,11 @@ def _make_absolute(table: dict[str, Any], folder: Path) -> None:
     """Make paths of the file relative to the folder of the file, not to where the node was started."""
     for top in ("state", "key_file"):
         _rebase(table, top, folder)
-    for section, key in (("spool", "folder"), ("quarantine", "folder"), ("quarantine", "public_key")):
+    for section, key in _PATHS:
         _rebase(table.get(section), key, folder)
     for destination in _tables(table.get("destinations")):
-        _rebase(destination, "path", folder)
+        for key in ("path", "tls_ca", "tls_certificate", "tls_key"):
+            _rebase(destination, key, folder)
     for holder in (table, *_tables(table.get("routes"))):
         if is_path(holder.get("profile")):
             _rebase(holder, "profile", folder)

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from deid_node.settings import AESettings, FolderSettings, PeerSettings, RouteSettings, Settings
+from deid_node.settings import AESettings, FolderSettings, RouteSettings, Settings
+from deid_node.settings_network import PeerSettings
 from deid_node.standard.values import AETitle
 
 _HEAD = """\

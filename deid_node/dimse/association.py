@@ -21,14 +21,20 @@ MAX_COMMENT = 64
 class PeerCertificate:
     """The verified certificate of a TLS peer.
 
-    `subject` is the RFC 4514 style text of the distinguished name, `names` are the DNS names and
-    addresses of the subject alternative name, `fingerprint` is the SHA-256 of the DER form in lower
-    case hexadecimal.
+    `subject` is the RFC 4514 style text of the distinguished name, `common_name` the CN in it, `names`
+    are the DNS names and addresses of the subject alternative name, `fingerprint` is the SHA-256 of the
+    DER form in lower case hexadecimal.
     """
 
     subject: str
     names: tuple[str, ...]
     fingerprint: str
+    common_name: str = ""
+
+    def is_named(self, name: str) -> bool:
+        """Tell whether a fingerprint, or a name without regard to case, is one of this certificate."""
+        wanted = name.casefold()
+        return wanted == self.fingerprint or wanted in map(str.casefold, (*self.names, self.common_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,10 @@ class ObjectIntake(Protocol):
 
 class Intake(Protocol):
     """Decides about associations and objects. Called from many threads at once."""
+
+    def may_connect(self, address: str) -> bool:
+        """Tell whether anybody at an address can be let in; the rest is not listened to at all."""
+        ...
 
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Return why the association is rejected, None when it is let in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from deid_node.dimse.association import PeerCertificate
 
@@ -15,7 +16,14 @@ def read_certificate(der: bytes) -> PeerCertificate:
         subject=certificate.subject.rfc4514_string(),
         names=_names(certificate),
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        common_name=_common_name(certificate),
     )
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    """Return the common name; of several none, since it would not be known which one counts."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if len(found) == 1 else ""
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

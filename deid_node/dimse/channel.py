@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import ssl
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
@@ -20,6 +21,7 @@ from deid_node.errors import AssociationError
 
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_MAX_PIECES: Final = 512  # buffers of one system call, well below IOV_MAX
 _NOT_READ: Final = "the peer did not take the data in time"
 _FILE_ENDED: Final = "the file ended before the dataset did"
 
@@ -46,7 +48,9 @@ class Channel:
             sock.setblocking(False)
             if tls is None:
                 return cls(sock)
-            secured = tls.wrap_socket(sock, server_hostname=peer.host, do_handshake_on_connect=False)
+            secured = tls.wrap_socket(
+                sock, server_hostname=peer.certificate_name or peer.host, do_handshake_on_connect=False
+            )
         except (OSError, ValueError) as error:
             sock.close()
             raise AssociationError(f"no connection to {place}: {_reason(error)}") from None
@@ -82,6 +86,34 @@ class Channel:
                 self._wait(select.POLLOUT, deadline)
             except (OSError, ValueError) as error:
                 raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+
+    def send_pieces(
+        self, pieces: Sequence[bytes | memoryview], deadline: float, *, more: bool = False
+    ) -> None:
+        """Send several buffers one after the other, without joining them where that is possible."""
+        if self._secured:
+            self.send(b"".join(pieces), deadline)
+            return
+        left = [memoryview(piece) for piece in pieces if len(piece)]
+        flags = _MSG_MORE if more else 0
+        while left:
+            try:
+                sent = self._sock.sendmsg(left[:_MAX_PIECES], [], flags)
+            except BlockingIOError:
+                self._wait(select.POLLOUT, deadline)
+                continue
+            except (OSError, ValueError) as error:
+                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+            while left and sent >= len(left[0]):
+                sent -= len(left[0])
+                del left[0]
+            if sent:
+                left[0] = left[0][sent:]
+
+    def is_quiet(self) -> bool:
+        """Tell whether the peer says nothing: no bytes, no end of the connection."""
+        self._poll.modify(self._sock, select.POLLIN)
+        return not self._poll.poll(0)
 
     def send_file(
         self, header: bytes, file: int, offset: int, length: int, deadline: float, after: bytes = b""

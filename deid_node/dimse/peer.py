@@ -10,7 +10,10 @@ from deid_node.standard.values import AETitle
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An AE to which associations are requested. `timeout_s` bounds each wait for it."""
+    """An AE to which associations are requested. `timeout_s` bounds each wait for it.
+
+    With TLS its certificate has to carry `certificate_name`, the host when that is empty.
+    """
 
     host: str
     port: int
@@ -18,6 +21,7 @@ class Peer:
     calling: AETitle
     timeout_s: float = 30
     max_pdu_bytes: int = 131072
+    certificate_name: str = ""
 
 
 class AssociationRejectedError(AssociationError):

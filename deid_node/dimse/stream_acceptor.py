@@ -26,6 +26,8 @@ _LOG: Final = structlog.get_logger(__name__)
 
 _SWEEP_S: Final = 0.25
 _IDLE_S_WHILE_STOPPING: Final = 1.0
+_ADDRESSES_TOLD: Final = 256
+_TOLD_AGAIN_S: Final = 60.0
 _LAST_WORD_S: Final = 2.0  # for aborted associations to say so, before their sockets are shut
 
 
@@ -49,6 +51,7 @@ class StreamAcceptor:
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._refused_told: dict[str, float] = {}
         self._woken, self._waker = socket.socketpair()
 
     @property
@@ -120,8 +123,12 @@ class StreamAcceptor:
             _LOG.warning("dimse.accept_failed", errno=error.errno)
             self._stopping.wait(_SWEEP_S)
             return
+        at = plain_address(address[0])
+        if not self._may_connect(at):
+            sock.close()
+            return
         try:
-            wire = Wire(sock, plain_address(address[0]), address[1])
+            wire = Wire(sock, at, address[1])
         except OSError:  # the peer is gone already
             sock.close()
             return
@@ -132,6 +139,21 @@ class StreamAcceptor:
             _LOG.warning("dimse.accept_failed", reason="no-thread")
             wire.close()
             self._hall.leave(wire)
+
+    def _may_connect(self, address: str) -> bool:
+        """Ask before a thread is spent; tell once a minute about an address that is not let in."""
+        try:
+            if self._intake.may_connect(address):
+                return True
+        except Exception as error:
+            _LOG.error("dimse.intake_fault", step="connect", error=type(error).__name__)
+        now = monotonic()
+        if now >= self._refused_told.get(address, 0.0):
+            if len(self._refused_told) >= _ADDRESSES_TOLD:
+                self._refused_told.clear()
+            self._refused_told[address] = now + _TOLD_AGAIN_S
+            _LOG.warning("dimse.connection_refused", address=address)
+        return False
 
     def _run(self, wire: Wire) -> None:
         try:

@@ -21,7 +21,7 @@ def banner(
     lines = [
         f"Settings:  {file or 'defaults (no configuration file)'}",
         f"Listening: {settings.ae_title} on {settings.host} port {port or settings.port}"
-        f" ({settings.acceptor.value}), for this machine{_listed(settings)}",
+        f" ({settings.acceptor.value}{_secured(settings)}), for this machine{_listed(settings)}",
         f"State:     {settings.state}",
     ]
     for name, route in settings.effective_routes.items():
@@ -39,6 +39,12 @@ def banner(
             where = f"{destination.ae_title} at {destination.host} port {destination.port}"
         lines.append(f"Objects:   {name}: {where}")
     return lines
+
+
+def _secured(settings: Settings) -> str:
+    if settings.tls.certificate is None:
+        return ""
+    return ", mutual TLS" if settings.tls.mutual else ", TLS"
 
 
 def _listed(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from deid_node.delivery.policy import DestinationPolicy, Hours
 from deid_node.delivery.template import PathTemplate
 from deid_node.dimse.peer import Peer
 from deid_node.errors import ConfigurationError
+from deid_node.node.tls import requestor_context
 from deid_node.settings import AESettings, FolderSettings, Settings
 
 
@@ -39,17 +40,27 @@ def make_destinations(settings: Settings) -> dict[str, Destination]:
             except ConfigurationError as error:
                 problems += error.problems
         else:
-            peer = Peer(
-                destination.host,
-                destination.port,
-                destination.ae_title,
-                destination.calling_ae_title or settings.ae_title,
-                destination.timeout_s,
-            )
-            made[name] = CStoreDestination(name, peer)
+            try:
+                tls = requestor_context(settings, name, destination)
+            except ConfigurationError as error:
+                problems += error.problems
+                continue
+            made[name] = CStoreDestination(name, peer_of(settings, destination), tls=tls)
     if problems:
         raise ConfigurationError(*problems)
     return made
+
+
+def peer_of(settings: Settings, destination: AESettings) -> Peer:
+    """Return the AE of a destination."""
+    return Peer(
+        destination.host,
+        destination.port,
+        destination.ae_title,
+        destination.calling_ae_title or settings.ae_title,
+        destination.timeout_s,
+        certificate_name=destination.tls_name or "",
+    )
 
 
 def policy_of(destination: FolderSettings | AESettings) -> DestinationPolicy:

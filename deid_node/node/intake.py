@@ -117,10 +117,14 @@ class NodeIntake:
         """Decide by other peers and routes from now on; objects under way end as they began."""
         self._gates = peers, routes
 
+    def may_connect(self, address: str) -> bool:
+        """Let in addresses of listed peers and this machine."""
+        return self._gates[0].may_connect(address)
+
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Let in listed peers and callers of this machine, to AE titles that a route has."""
         peers, routes = self._gates
-        if not peers.names_of(caller.calling, caller.address):
+        if not peers.names_of(caller):
             rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
         elif routes.called(caller.called) is None:
             rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
@@ -147,7 +151,7 @@ class NodeIntake:
         route = routes.called(caller.called)
         if route is None:
             return _Answered(_NO_ROUTE)
-        if not route.is_open_to(peers.names_of(caller.calling, caller.address)):
+        if not route.is_open_to(peers.names_of(caller)):
             refusal = _refusal_of(route, caller, request, "not-authorized", "the peer may not use this route")
             _record(self._spool, refusal)
             return _Answered(_NOT_AUTHORIZED)

@@ -7,6 +7,7 @@ is let in can be kept. Stop goes the other way. What cannot be started ends what
 from __future__ import annotations
 
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -33,9 +34,11 @@ from deid_node.node.quarantine import Quarantine
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
+from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import AcceptorKind, Settings
 from deid_node.settings_load import Loaded
+from deid_node.settings_network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
 from deid_node.spool.spool import Spool
 
@@ -45,6 +48,7 @@ _LOOK_S: Final = 0.5
 _FIXED: Final = (
     "host",
     "port",
+    "tls",
     "acceptor",
     "state",
     "key_file",
@@ -68,6 +72,7 @@ class Node:
         self._pseudonyms: Pseudonyms | None = None
         self._spool: Spool | None = None
         self._intake: NodeIntake | None = None
+        self._tls: ssl.SSLContext | None = None
         self._acceptor: Acceptor | None = None
 
     def start(self) -> None:
@@ -87,13 +92,14 @@ class Node:
             lanes = Lanes(spool, settings, make_destinations(settings))
             started.callback(lanes.stop)
             lanes.start()
+            self._tls = acceptor_context(settings)
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
                 routes=make_routes(settings, self.procedures, self._pseudonyms),
                 spool=spool,
                 sealer=_make_quarantine(settings),
             )
-            acceptor = self._acceptor = _make_acceptor(settings, self._intake)
+            acceptor = self._acceptor = _make_acceptor(settings, self._intake, self._tls)
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
             self._running = started.pop_all()
@@ -106,6 +112,9 @@ class Node:
             routes=_lines_of("Route:", self.banner()),
             destinations=_lines_of("Objects:", self.banner()),
         )
+        expires = expires_soon(settings)
+        if expires is not None:
+            _LOG.warning("node.certificate_expires", date=f"{expires:%Y-%m-%d}")
         if was_mended(spool):
             found = spool.recovery
             _LOG.warning(
@@ -142,6 +151,9 @@ class Node:
                 raise ConfigurationError(*(f"{name}: needs a restart to change." for name in changed))
             procedures = compile_procedures(settings)
             routes = make_routes(settings, procedures, self._pseudonyms)
+            check_tls(settings)
+            if self._tls is not None:
+                renew(self._tls, settings)
         except ConfigurationError as error:
             _LOG.error("node.reload_refused", problem=list(error.problems))
             return
@@ -196,6 +208,30 @@ def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudon
     return Routes(routes)
 
 
+def association_limits(limits: LimitSettings) -> AssociationLimits:
+    """Return the bounds of the acceptor."""
+    return AssociationLimits(
+        associations=limits.associations,
+        associations_per_address=limits.associations_per_address,
+        waiting=limits.waiting,
+        waiting_per_address=limits.waiting_per_address,
+        handshake_s=limits.handshake_s,
+        request_s=limits.request_s,
+        pdu_s=limits.pdu_s,
+        idle_s=limits.idle_s,
+        send_s=limits.send_s,
+        min_rate_bytes_s=limits.min_rate_bytes_s,
+        rate_window_s=limits.rate_window_s,
+        max_pdu_bytes=limits.pdu_bytes,
+        max_request_bytes=limits.request_bytes,
+        max_contexts=limits.contexts,
+        max_transfer_syntaxes=limits.transfer_syntaxes,
+        max_user_items=limits.user_items,
+        max_command_bytes=limits.command_bytes,
+        max_dataset_bytes=limits.object_bytes,
+    )
+
+
 def _make_quarantine(settings: Settings) -> Quarantine | None:
     if settings.quarantine.public_key is None:
         return None
@@ -203,20 +239,15 @@ def _make_quarantine(settings: Settings) -> Quarantine | None:
     return Quarantine(settings.quarantine_folder, recipient, durable=settings.spool.durable)
 
 
-def _make_acceptor(settings: Settings, intake: NodeIntake) -> Acceptor:
-    limits = AssociationLimits(
-        associations=settings.limits.associations,
-        associations_per_address=settings.limits.associations_per_address,
-        idle_s=settings.limits.idle_s,
-        max_dataset_bytes=settings.limits.object_bytes,
-    )
+def _make_acceptor(settings: Settings, intake: NodeIntake, tls: ssl.SSLContext | None) -> Acceptor:
+    limits = association_limits(settings.limits)
     if settings.acceptor is AcceptorKind.PYNETDICOM:
         from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
 
-        return PynetdicomAcceptor(intake, host=settings.host, port=settings.port, limits=limits)
+        return PynetdicomAcceptor(intake, host=settings.host, port=settings.port, limits=limits, tls=tls)
     from deid_node.dimse.stream_acceptor import StreamAcceptor
 
-    return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits)
+    return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits, tls=tls)
 
 
 def run(

@@ -49,11 +49,15 @@ class RecordingIntake:
 
     def __init__(self, answer: StoreAnswer | None = SUCCESS) -> None:
         self.answer = answer
+        self.unwelcome: set[str] = set()
         self.rejection: AssociationRejection | None = None
         self.before_answer: Callable[[], object] = lambda: None
         self.callers: list[Caller] = []
         self.objects: list[Taken] = []
         self._lock = threading.Lock()
+
+    def may_connect(self, address: str) -> bool:
+        return address not in self.unwelcome
 
     def admit(self, caller: Caller) -> AssociationRejection | None:
         with self._lock:

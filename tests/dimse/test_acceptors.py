@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -383,3 +385,18 @@ def test_pynetdicom_keeps_no_dataset_on_the_disk(acceptor: Acceptor) -> None:
 
     assert _config.STORE_RECV_CHUNKED_DATASET is False
     assert _config.LOG_HANDLER_LEVEL == "none" or isinstance(acceptor, StreamAcceptor)
+
+
+def test_an_address_that_is_not_let_in_is_not_listened_to(
+    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
+) -> None:
+    intake.unwelcome.add(LOOPBACK)
+    acceptor = stream()
+    before = threading.active_count()
+
+    with socket.create_connection(acceptor.address, 5) as sock:
+        said = sock.recv(1)
+
+    assert said == b""
+    assert not acceptor._hall.wires()
+    assert threading.active_count() == before

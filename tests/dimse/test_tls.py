@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import ssl
 import time
@@ -11,10 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
@@ -22,55 +17,11 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
+from tests.certificates import Authority
 from tests.dimse.conftest import QUICK
 from tests.dimse.raw import IMPLICIT, VERIFICATION, RawPeer
 from tests.dimse.recording import RecordingIntake, sample
 from tests.peers import LOOPBACK, require, run, wait_for
-
-
-class Authority:
-    """Issues certificates into a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        self.file = folder / "authority.pem"
-        certificate = self._sign(self._name, self._key, x509.BasicConstraints(True, None))
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path, x509.Certificate]:
-        """Return the files of certificate and key, and the certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        alternative = x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost")])
-        certificate = self._sign(subject, key, alternative)
-        files = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return *files, certificate
-
-    def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(extension, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
 
 
 @pytest.fixture
@@ -80,9 +31,9 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def server_context(authority: Authority) -> ssl.SSLContext:
-    certificate, key, _ = authority.issue("node")
+    own = authority.issue("node")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(own.file, own.key)
     context.load_verify_locations(authority.file)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -90,9 +41,9 @@ def server_context(authority: Authority) -> ssl.SSLContext:
 
 @pytest.fixture
 def client_context(authority: Authority) -> ssl.SSLContext:
-    certificate, key, _ = authority.issue("modality")
+    own = authority.issue("modality")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(own.file, own.key)
     context.load_verify_locations(authority.file)
     return context
 
@@ -109,8 +60,8 @@ def test_an_object_goes_through_tls_and_the_peer_is_known(
     client_context: ssl.SSLContext,
 ) -> None:
     sent = sample("CT_small.dcm")
-    _, _, issued = authority.issue("modality")
-    client_context.load_cert_chain(*authority.issue("modality")[:2])
+    issued = authority.issue("modality")
+    client_context.load_cert_chain(issued.file, issued.key)
     acceptor = stream(tls=server_context)
 
     with (
@@ -123,9 +74,10 @@ def test_an_object_goes_through_tls_and_the_peer_is_known(
     assert bytes(intake.objects[2].content) == sent.dataset
     certificate = intake.callers[0].certificate
     assert certificate is not None
-    assert certificate.subject == issued.subject.rfc4514_string()
+    assert certificate.subject == issued.certificate.subject.rfc4514_string()
     assert certificate.names == ("modality", "localhost")
-    assert len(certificate.fingerprint) == 64
+    assert certificate.fingerprint == issued.fingerprint
+    assert certificate.common_name == "modality"
 
 
 def test_a_large_object_goes_through_tls(
@@ -193,7 +145,8 @@ def test_who_is_not_trusted_gets_no_association(
     tls.load_verify_locations(authority.file)
     if kind == "stranger":
         (tmp_path / "other").mkdir()
-        tls.load_cert_chain(*Authority(tmp_path / "other").issue("stranger")[:2])
+        stranger = Authority(tmp_path / "other").issue("stranger")
+        tls.load_cert_chain(stranger.file, stranger.key)
     elif kind == "cleartext":
         tls = None
 
@@ -233,12 +186,12 @@ def test_storescu_sends_over_tls(
     authority: Authority,
     server_context: ssl.SSLContext,
 ) -> None:
-    certificate, key, _ = authority.issue("storescu")
+    own = authority.issue("storescu")
     acceptor = stream(tls=server_context)
 
     done = run(
         require("storescu"),
-        *("+tls", key, certificate, "+cf", authority.file),
+        *("+tls", own.key, own.file, "+cf", authority.file),
         *("-aec", "NODE", LOOPBACK, str(acceptor.address[1]), sample("CT_small.dcm").path),
     )
 
