@@ -19,6 +19,7 @@ from deid_node.dimse.channel import Channel
 from deid_node.dimse.command import Command, CommandField, echo_request, read_command, store_request
 from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.negotiation import VERIFICATION
+from deid_node.dimse.outgoing import OutgoingStore
 from deid_node.dimse.pdu import AbortReason, PduType, ProtocolViolation
 from deid_node.dimse.peer import (
     AssociationAbortedError,
@@ -116,13 +117,53 @@ class Requestor:
                 self._send_dataset(context_id, descriptor, offset, length, padding)
             except AssociationError as lost:
                 raise self._told(lost) from None
-            answer = self._answer(context_id, CommandField.C_STORE_RSP, message_id)
-            if answer.sop_instance_uid not in ("", sop_instance_uid):
-                raise AssociationError("the peer answered for another SOP instance")
-            return StoreAnswer(_status(answer), "")
+            return self._stored(context_id, message_id, sop_instance_uid)
         except BaseException:
             self.abort()
             raise
+
+    def begin_store(
+        self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+    ) -> OutgoingStore:
+        """Begin to store an object that is still being made; its bytes are written to what is returned.
+
+        Raises:
+            ContextNotAcceptedError: not negotiated; nothing was sent, the association goes on.
+            AssociationError: the association was lost.
+        """
+        context_id = self._context_id((sop_class_uid, transfer_syntax_uid))
+        message_id = self._next_message_id()
+        try:
+            rq = store_request(sop_class_uid, sop_instance_uid, message_id)
+            self._send_command(context_id, rq, more=True)
+        except BaseException:
+            self.abort()
+            raise
+        return OutgoingStore(
+            self,
+            context_id,
+            lambda: self._stored(context_id, message_id, sop_instance_uid),
+            pads=transfer_syntax_uid == DEFLATED,
+        )
+
+    @property
+    def fragment_bytes(self) -> int:
+        """The largest fragment that the peer takes, even."""
+        return self._fragment_bytes
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the association is open and the peer has not said anything unasked, like an abort."""
+        return self._open and self._channel.is_quiet()
+
+    def send_fragment(self, header: bytes, pieces: Sequence[bytes | memoryview], *, more: bool) -> None:
+        """Send one fragment of an object that was begun; for `OutgoingStore`."""
+        if not self._open:
+            raise AssociationError("the association is over")
+        try:
+            self._channel.send_pieces([header, *pieces], self._deadline(), more=more)
+        except AssociationError as lost:
+            raise self._told(lost) from None
 
     def echo(self) -> StoreStatus:
         """Verify the association: C-ECHO on a context for Verification."""
@@ -221,6 +262,17 @@ class Requestor:
             return lost
         said = _not_expected(kind, content)
         return said if isinstance(said, AssociationAbortedError) else lost
+
+    def _stored(self, context_id: int, message_id: int, sop_instance_uid: str) -> StoreAnswer:
+        """Receive the response to a C-STORE-RQ whose dataset was sent."""
+        try:
+            answer = self._answer(context_id, CommandField.C_STORE_RSP, message_id)
+            if answer.sop_instance_uid not in ("", sop_instance_uid):
+                raise AssociationError("the peer answered for another SOP instance")
+            return StoreAnswer(_status(answer), "")
+        except BaseException:
+            self.abort()
+            raise
 
     def _answer(self, context_id: int, field: CommandField, message_id: int) -> Command:
         """Receive the response to a request."""
