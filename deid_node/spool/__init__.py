@@ -1,6 +1,7 @@
 """The durable spool: bytes, ledger, and what happens between a crash and the next object."""
 
-from deid_node.spool.desk import Desk, QueueEntry, RefusalCounts, Selection, SpoolStatus, StudyCounts
+from deid_node.spool.counts import StudyCounts
+from deid_node.spool.desk import Desk, QueueEntry, RefusalCounts, Selection, SpoolStatus
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import NEEDED_ATTRIBUTES, Commit, CommitKind, Entry, Origin, Refusal
 from deid_node.spool.outcomes import (

@@ -11,12 +11,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from deid_node.errors import SpoolError
-from deid_node.spool import ledger, schema
+from deid_node.spool import counts, ledger, schema
+from deid_node.spool.counts import StudyCounts
 from deid_node.spool.outcomes import DeliveryState
 from deid_node.spool.recovery import place
 
@@ -30,6 +31,7 @@ UNSETTLED: Final = frozenset(
     }
 )
 _RETRIED: Final = frozenset({DeliveryState.DEFERRED, DeliveryState.HELD, DeliveryState.REFUSED})
+_PRUNED_AT_A_TIME: Final = 1000
 _DROPPED: Final = _RETRIED | {DeliveryState.PENDING}
 
 
@@ -81,18 +83,6 @@ class QueueEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class StudyCounts:
-    """One study: `objects` were received; each has one delivery state for each of its destinations."""
-
-    study_uid: str
-    objects: int
-    duplicates: int
-    revisions: int
-    size: int
-    destinations: Mapping[str, Mapping[DeliveryState, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class RefusalCounts:
     """Objects that were not taken: `objects` different ones, sent `times` times."""
 
@@ -119,14 +109,6 @@ SELECT d.id, d.item, i.route, d.destination, d.state, d.why, d.status, d.attempt
   d.changed_at, i.received_at, i.revision, i.size, i.sop_class_uid, i.sop_instance_uid, i.study_uid,
   i.series_uid
 FROM delivery d JOIN item i ON i.id = d.item WHERE {where} ORDER BY d.id LIMIT ?
-"""
-_BY_STUDY: Final = """
-SELECT study_uid, count(*), sum(duplicates), sum(revision > 0), sum(size) FROM item
-GROUP BY study_uid ORDER BY min(id)
-"""
-_BY_DESTINATION: Final = """
-SELECT i.study_uid, d.destination, d.state, count(*), min(i.received_at)
-FROM delivery d JOIN item i ON i.id = d.item GROUP BY i.study_uid, d.destination, d.state
 """
 _BY_REFUSAL: Final = """
 SELECT route, code, reason, count(DISTINCT CASE digest WHEN x'' THEN CAST(id AS BLOB) ELSE digest END),
@@ -162,28 +144,14 @@ class Desk:
         """
         with self._reading() as conn:
             conn.execute("BEGIN")
-            studies = conn.execute(_BY_STUDY).fetchall()
-            deliveries = conn.execute(_BY_DESTINATION).fetchall()
+            found = counts.count(conn, UNSETTLED)
             refusals = conn.execute(_BY_REFUSAL).fetchall()
             conn.execute("COMMIT")
-        by_study: dict[str, dict[str, dict[DeliveryState, int]]] = {}
-        totals: dict[str, dict[DeliveryState, int]] = {}
-        oldest: dict[str, float] = {}
-        for study, destination, word, count, first_at in deliveries:
-            state = DeliveryState(word)
-            by_study.setdefault(study, {}).setdefault(destination, {})[state] = count
-            total = totals.setdefault(destination, {})
-            total[state] = total.get(state, 0) + count
-            if state in UNSETTLED:
-                oldest[destination] = min(first_at, oldest.get(destination, first_at))
         return SpoolStatus(
-            tuple(
-                StudyCounts(study, objects, duplicates, revisions, size, by_study.get(study, {}))
-                for study, objects, duplicates, revisions, size in studies
-            ),
+            found.studies,
             tuple(RefusalCounts(*row) for row in refusals),
-            totals,
-            oldest,
+            found.destinations,
+            found.oldest_unsettled_at,
         )
 
     def retry(self, selection: Selection = Selection()) -> int:  # frozen
@@ -230,6 +198,24 @@ class Desk:
             with contextlib.suppress(OSError):  # an orphan is removed at the next start
                 os.unlink(self._folder / place(name))
         return len(rows)
+
+    def prune(self, older_than_s: float) -> int:
+        """Delete the history of objects that were settled that long ago; returns how many.
+
+        Their counts stay. In small steps, so that a running node gets its turn.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        before = time.time() - older_than_s
+        with self._writing() as conn:
+            ledger.prune_refusals(conn, before)
+        deleted, after, more = 0, 0, True
+        while more:
+            with self._writing() as conn:
+                some, after, more = ledger.prune(conn, before, after, _PRUNED_AT_A_TIME)
+            deleted += some
+        return deleted
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -67,6 +67,7 @@ class Draft:
         destinations: Sequence[str],
         origin: Origin = Origin(),  # noqa: B008  # frozen and empty
         profile: str = "",
+        epoch: str = "",
     ) -> Commit:
         """Make the object durable: its bytes, its name, its rows for every destination.
 
@@ -76,6 +77,7 @@ class Draft:
             destinations: at least one name; each gets a row of its own.
             origin: who sent it.
             profile: digest of the procedure.
+            epoch: of the key it was made with.
 
         Raises:
             SpoolError: the object is not durable and is withdrawn; the sender keeps it.
@@ -100,6 +102,7 @@ class Draft:
             origin=origin,
             destinations=tuple(destinations),
             at=time.time(),
+            epoch=epoch,
         )
         return self._spool.record(arrival)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deid_node.engine.deidentified import Summary
+from deid_node.spool import counts
 from deid_node.spool.entry import SERIES, STUDY, Commit, CommitKind, Entry, Origin, Refusal
 from deid_node.spool.outcomes import (
     SETTLED,
@@ -44,6 +45,7 @@ class Arrival:
     origin: Origin
     destinations: tuple[str, ...]
     at: float
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ ORDER BY revision DESC LIMIT 1
 _INSERT_ITEM: Final = """
 INSERT INTO item (object, state, route, profile, uid_digest, revision, predecessor, sha256, dataset_at,
   size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid, attributes,
-  calling, called, address, association, kept, changed, removed, cleaned, warnings, received_at)
-VALUES (?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  calling, called, address, association, kept, changed, removed, cleaned, warnings, received_at, epoch)
+VALUES (?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (item, destination, state, changed_at) VALUES (?, ?, 'pending', ?)
@@ -105,7 +107,7 @@ def _insert(
         _as_json(dict(attributes)),
         *(origin.calling, origin.called, origin.address, origin.association),
         *(done.kept, done.changed, done.removed, done.cleaned),
-        *(_as_json(done.warnings), new.at),
+        *(_as_json(done.warnings), new.at, new.epoch),
     )
     item = conn.execute(_INSERT_ITEM, row).lastrowid
     assert item is not None
@@ -117,6 +119,10 @@ def _insert(
 def _recognize(conn: sqlite3.Connection, new: Arrival, item: int, revision: int, state: str) -> Recorded:
     """Count a duplicate. Its file is taken only when the one we had is gone or damaged and still needed."""
     conn.execute("UPDATE item SET duplicates = duplicates + 1 WHERE id = ?", (item,))
+    closed = state in {"done", "purged"}
+    if closed:
+        counts.duplicate(conn, item)
+        counts.reopen(conn, item)
     added = [
         destination
         for destination in new.destinations
@@ -138,6 +144,8 @@ def _recognize(conn: sqlite3.Connection, new: Arrival, item: int, revision: int,
         )
     elif added:
         conn.execute("UPDATE item SET state = 'ready', done_at = NULL WHERE id = ?", (item,))
+    if closed and not added:
+        counts.close(conn, item)
     wanted_by = new.destinations if lost else tuple(added)
     return Recorded(Commit(CommitKind.DUPLICATE, item, revision), uses, wanted_by)
 
@@ -246,7 +254,10 @@ def _as_row(outcome: Outcome, now: float) -> tuple[DeliveryState, str, int | Non
 def finish(conn: sqlite3.Connection, item: int, now: float, keeps: bool) -> str | None:
     """Close an item when every delivery of it is settled; return the file's name if it may be removed."""
     closed = conn.execute(_DONE, ("done" if keeps else "purged", now, item)).fetchone()
-    return None if closed is None or keeps else str(closed[0])
+    if closed is None:
+        return None
+    counts.close(conn, item)
+    return None if keeps else str(closed[0])
 
 
 def _lose(conn: sqlite3.Connection, item: int, why: HeldFor, now: float) -> None:
@@ -289,6 +300,25 @@ def purge(conn: sqlite3.Connection, done_before: float, limit: int) -> list[str]
     return [name for _, name in rows]
 
 
+def prune(conn: sqlite3.Connection, done_before: float, after: int, limit: int) -> tuple[int, int, bool]:
+    """Delete closed items without a file among the next `limit` ones; their counts stay.
+
+    Returns how many were deleted, the last item looked at, and whether there is more to look at.
+    """
+    rows = conn.execute(
+        "SELECT id, state, done_at, received_at FROM item WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+    ).fetchall()
+    old = [(item,) for item, state, done_at, _ in rows if state == "purged" and done_at <= done_before]
+    conn.executemany("DELETE FROM item WHERE id = ?", old)
+    more = len(rows) == limit and rows[-1][3] <= done_before
+    return len(old), rows[-1][0] if rows else after, more
+
+
+def prune_refusals(conn: sqlite3.Connection, last_before: float) -> None:
+    """Delete what is known of objects that were refused for the last time long ago."""
+    conn.execute("DELETE FROM refusal WHERE last_at <= ?", (last_before,))
+
+
 _TOO_OLD: Final = """
 UPDATE delivery SET state = 'held', why = :why, changed_at = :now WHERE id IN (
   SELECT id FROM (SELECT d.id, i.received_at FROM delivery d JOIN item i ON i.id = d.item
@@ -317,8 +347,12 @@ def hold_older(
     return conn.execute(_TOO_OLD, values).rowcount
 
 
-def reroute(conn: sqlite3.Connection, destination: str, to: str, why: str, limit: int, now: float) -> int:
-    """Hand the oldest waiting entries of a destination to another one; returns how many.
+def reroute(
+    conn: sqlite3.Connection, destination: str, to: str, why: str, limit: int, now: float, keeps: bool
+) -> tuple[int, list[str]]:
+    """Hand the oldest waiting entries of a destination to another one.
+
+    Returns how many, and the names of files that nothing needs any more: the other one had them already.
 
     What came from there, or was dropped there by a person, stays: two destinations that stand in for
     each other must not hand an object round until nobody has it.
@@ -329,13 +363,16 @@ def reroute(conn: sqlite3.Connection, destination: str, to: str, why: str, limit
         " AND e.state IN ('rerouted', 'dropped')) ORDER BY id LIMIT ?",
         (destination, to, limit),
     ).fetchall()
+    names = []
     for entry, item in rows:
         conn.execute(
             "UPDATE delivery SET state = 'rerouted', why = ?, not_before = 0, changed_at = ? WHERE id = ?",
             (f"to {to}: {why}", now, entry),
         )
-        conn.execute(_INSERT_DELIVERY, (item, to, now))
-    return len(rows)
+        if not conn.execute(_INSERT_DELIVERY, (item, to, now)).rowcount:
+            name = finish(conn, item, now, keeps)
+            names += [name] if name is not None else []
+    return len(rows), names
 
 
 _REFUSAL: Final = """

@@ -97,7 +97,34 @@ CREATE TABLE refusal (
 ) STRICT;
 """
 
-MIGRATIONS: Final = (_FIRST,)
+# What is closed is counted here (see `counts`), so that its rows can be deleted and need not be read.
+_COUNTS: Final = """
+ALTER TABLE item ADD COLUMN epoch TEXT NOT NULL DEFAULT '';   -- of the key it was made with
+
+CREATE TABLE study (
+  study_uid TEXT PRIMARY KEY,
+  first_item INTEGER NOT NULL,
+  objects INTEGER NOT NULL,
+  duplicates INTEGER NOT NULL,
+  revisions INTEGER NOT NULL,
+  size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE settled (
+  study_uid TEXT NOT NULL,
+  destination TEXT NOT NULL,
+  state TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (study_uid, destination, state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO study
+  SELECT study_uid, min(id), count(*), sum(duplicates), sum(revision > 0), sum(size)
+  FROM item WHERE state IN ('done', 'purged') GROUP BY study_uid;
+INSERT INTO settled
+  SELECT i.study_uid, d.destination, d.state, count(*) FROM item i JOIN delivery d ON d.item = i.id
+  WHERE i.state IN ('done', 'purged') GROUP BY i.study_uid, d.destination, d.state;
+"""
+
+MIGRATIONS: Final = (_FIRST, _COUNTS)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -191,8 +192,12 @@ class Spool:
 
     def reroute(self, destination: str, to: str, why: str, limit: int) -> int:
         """Hand the oldest waiting entries of a destination to another one; returns how many."""
-        now = time.time()
-        count = self._writer.run(Work(lambda conn: ledger.reroute(conn, destination, to, why, limit, now)))
+        now, keeps = time.time(), self._keep_s > 0
+        count, names = self._writer.run(
+            Work(lambda conn: ledger.reroute(conn, destination, to, why, limit, now, keeps))
+        )
+        for name in names:
+            self.unlink(place(name))
         if count:
             self.ring(to)
         return count
@@ -204,6 +209,20 @@ class Spool:
         for name in names:
             self.unlink(place(name))
         return len(names)
+
+    def prune(self, older_than_s: float) -> int:
+        """Delete the history of objects that were settled that long ago; their counts stay.
+
+        An object of which nothing is known any more is new when it comes again.
+        """
+        before = time.time() - older_than_s
+        self._writer.run(Work(lambda conn: ledger.prune_refusals(conn, before)))
+        deleted, after, more = 0, 0, True
+        while more and not self._closed:
+            step = _Prune(before, after)
+            some, after, more = self._writer.run(Work(step.run))
+            deleted += some
+        return deleted
 
     @property
     def desk(self) -> Desk:
@@ -279,6 +298,17 @@ class Spool:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prune:
+    """One step of deleting history, short enough for others to get their turn."""
+
+    before: float
+    after: int
+
+    def run(self, conn: sqlite3.Connection) -> tuple[int, int, bool]:
+        return ledger.prune(conn, self.before, self.after, _AT_A_TIME)
 
 
 def _sync_names(folder: Path) -> None:
