@@ -63,19 +63,24 @@ def kind_of(tag: int) -> str:
     return "date" if tag in DATE_TAGS else "person"
 
 
+def bears_identity(header: bytes, element: Element, encoding: Encoding) -> bool:
+    """Tell whether an element identifies somebody, or may hold items that do."""
+    code, _, start, end = element
+    if not is_sequence(code):
+        return _identifies(code)
+    if not encoding.explicit:
+        return True
+    if header.find(b"PN", start, end) >= 0:
+        return True
+    return any(header.find(encoding.tag_bytes(tag), start, end) >= 0 for tag in NESTED_ID_TAGS)
+
+
 def identity_values(
     header: bytes, elements: list[Element], encoding: Encoding, budget: Budget, charsets: tuple[str, ...]
 ) -> list[tuple[str, str]]:
     """Return (kind, text) of every identifying value at every depth."""
     found: list[tuple[str, str]] = []
-    marks = () if not encoding.explicit else (b"PN", *map(encoding.tag_bytes, NESTED_ID_TAGS))
-
-    def worth_reading(code: int, start: int, end: int) -> bool:
-        if is_sequence(code):
-            return not marks or any(header.find(mark, start, end) >= 0 for mark in marks)
-        return code & 0xFF7F == _PN or code >> 16 in _LISTED
-
-    chosen = [element for element in elements if worth_reading(element[0], element[2], element[3])]
+    chosen = [element for element in elements if bears_identity(header, element, encoding)]
     for element, value, own in walk(header, chosen, encoding, Budget(budget.limits), charsets, _identifies):
         if not value.strip(b" \0"):
             continue

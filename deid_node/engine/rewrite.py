@@ -110,6 +110,10 @@ class Deidentifier:
             return None
         return series
 
+    def followed(self) -> None:
+        """Say that the last object of this thread could be followed: remembering is worth while."""
+        self._memory.vain = 0
+
     def remember(
         self,
         encoding: Encoding,
@@ -313,7 +317,10 @@ class Rewrite:
         assert series is not None
         b = bytes(self._buffer)
         written = self._writer.follow(series, b)
-        return None if written is None else self._enter_body(written, b[written.length :])
+        if written is None:
+            return None
+        self._deidentifier.followed()
+        return self._enter_body(written, b[written.length :])
 
     def _enter_body(self, written: Written, rest: bytes) -> Buffers:
         """Go on after the header with what is known now."""

@@ -135,6 +135,19 @@ class Subject:
             or self.facts.ascii(STUDY_INSTANCE_UID)
         )
 
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """What was kept, changed, removed and cleaned so far."""
+        return self.kept, self.changed, self.removed, self.cleaned
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int, int, int]) -> None:
+        self.kept, self.changed, self.removed, self.cleaned = counts
+
+    def forget_counts(self) -> None:
+        """Count from nothing again."""
+        self.counts = (0, 0, 0, 0)
+
     def scope_of(self, what: str) -> str:
         """Return what objects have in common that share a result: patient, study, series, instance."""
         tag = _SCOPES.get(what)

@@ -1,0 +1,266 @@
+"""Write the header of an object: checks, gates, the table, what is inserted, the residual check.
+
+The header is everything before the groups from 5000 on. The order of evaluation is fixed: identity of
+the object, exclusion, gates, table, explicit values, forced UIDs, stamps, residual check, exclusion of
+the result.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from deid_node.engine.charset import decode
+from deid_node.engine.deidentified import Buffers
+from deid_node.engine.encoding import Encoding, vr_in
+from deid_node.engine.heading import DEIDENTIFICATION_METHOD
+from deid_node.engine.plan import Place, Plan
+from deid_node.engine.scan import Budget, Element, Limits, scan
+from deid_node.engine.series import Series, value_after
+from deid_node.engine.subject import Facts, Subject, spared
+from deid_node.engine.values import set_element
+from deid_node.errors import Excluded, Mismatch, Rejected
+from deid_node.profile.procedure import Dummies, Gate
+
+if TYPE_CHECKING:
+    from deid_node.engine.rewrite import Deidentifier
+
+SOP_CLASS_UID: Final = 0x00080016
+SOP_INSTANCE_UID: Final = 0x00080018
+
+_OURS: Final = "deid_node: "
+# PS3.5 9.1, but for leading zeros, which devices write.
+_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How an object came: what its request said, from where, and on what day.
+
+    `sop_class_uid` and `sop_instance_uid` are those of the C-STORE-RQ, None for a file.
+    """
+
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    today: date = date.min
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rewritten header, and what the rest of the object needs to know of it.
+
+    `length` is that of the original header, `after` the code of its last element | 0xFFFF.
+    """
+
+    out: Buffers
+    sop_class_uid: str
+    sop_instance_uid: str
+    attributes: Mapping[int, str]
+    plan: Plan
+    place: Place
+    length: int
+    after: int
+
+    @property
+    def subject(self) -> Subject:
+        """The object."""
+        return self.place.subject
+
+
+class HeaderWriter:
+    """Writes the header of one object."""
+
+    def __init__(
+        self, deidentifier: Deidentifier, encoding: Encoding, budget: Budget, arrival: Arrival
+    ) -> None:
+        """Prepare for an object in an encoding."""
+        self._deidentifier = deidentifier
+        self._procedure = deidentifier.procedure
+        self._encoding = encoding
+        self._budget = budget
+        self._arrival = arrival
+
+    def write(self, header: bytes, elements: list[Element]) -> Written:
+        """Rewrite a header from nothing.
+
+        Raises:
+            ObjectRefused: one of its kinds.
+        """
+        procedure = self._procedure
+        subject = self._subject_of(Facts(header, elements, self._encoding, self._budget))
+        sop_class_uid = self._check_identity(subject.facts)
+        gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
+        self._check_gates(subject.facts, gate_values)
+        self._check_same_values(gate_values)
+        table = procedure.table_for(sop_class_uid)
+        subject.spared = spared(procedure, table)
+        plan = self._deidentifier.plans.plan(table, self._encoding)
+        place = Place(header, elements, self._encoding, subject)
+        inserts = self._inserts(plan, place)
+        new_uid = self._value_after(SOP_INSTANCE_UID, plan, place, inserts)
+        if not new_uid:
+            raise Rejected("the procedure leaves no SOP Instance UID", code="no-sop-instance")
+        subject.forget_counts()
+        out = _composed(plan, place, inserts)
+        chosen = plan
+        if subject.residual(out):
+            chosen = self._deidentifier.plans.plan(table, self._encoding, guard=True)
+            subject.forget_counts()
+            out = _composed(chosen, place, inserts)
+        counts = subject.counts
+        attributes = {
+            tag: self._value_after(tag, chosen, place, inserts) for tag in self._deidentifier.capture
+        }
+        self._check_result(attributes)
+        if chosen is plan:
+            self._deidentifier.remember(self._encoding, plan, place, inserts, gate_values, attributes)
+        subject.counts = counts
+        after = elements[-1][0] | 0xFFFF if elements else -1
+        return Written(out, sop_class_uid, new_uid, attributes, plan, place, len(header), after)
+
+    def follow(self, series: Series, b: bytes) -> Written | None:
+        """Rewrite a header like the one before it; None when it is too different, or not there yet.
+
+        Args:
+            b: the beginning of the dataset.
+
+        Raises:
+            ObjectRefused: one of its kinds.
+        """
+        followed = series.follow(b, self._budget, self._subject_of)
+        if followed is None:
+            return None
+        facts = followed.subject.facts
+        sop_class_uid = self._check_identity(facts)
+        self._check_gates(facts, series.gate_values)
+        counts = followed.subject.counts
+        new_uid = value_after(series.plan, followed.place, facts.element(SOP_INSTANCE_UID))
+        followed.subject.counts = counts
+        self._check_result(followed.attributes)
+        return Written(
+            followed.out,
+            sop_class_uid,
+            new_uid,
+            followed.attributes,
+            series.plan,
+            followed.place,
+            followed.length,
+            followed.after,
+        )
+
+    def _subject_of(self, facts: Facts) -> Subject:
+        deidentifier = self._deidentifier
+        return Subject(
+            deidentifier.procedure,
+            deidentifier.pseudonyms,
+            facts,
+            self._budget,
+            self._arrival.origin,
+            self._arrival.today,
+            deidentifier.secrets,
+            deidentifier.tables,
+        )
+
+    # --- checks -------------------------------------------------------------------------------
+
+    def _check_identity(self, facts: Facts) -> str:
+        """Return the SOP Class UID; it and the instance must be there and agree with the request."""
+        sop_class_uid, sop_instance_uid = facts.ascii(SOP_CLASS_UID), facts.ascii(SOP_INSTANCE_UID)
+        wanted_class, wanted_instance = self._arrival.sop_class_uid, self._arrival.sop_instance_uid
+        if not sop_class_uid:
+            raise Rejected("the dataset has no SOP Class UID", code="no-sop-class")
+        if not sop_instance_uid:
+            raise Rejected("the dataset has no SOP Instance UID", code="no-sop-instance")
+        for uid in (sop_class_uid, sop_instance_uid):
+            if not _UID.fullmatch(uid):
+                raise Rejected("the SOP class or instance is named by what is no UID", code="invalid-uid")
+        if wanted_class is not None and wanted_class != sop_class_uid:
+            raise Mismatch("the SOP class of the dataset is not that of the request")
+        if wanted_instance is not None and wanted_instance != sop_instance_uid:
+            raise Mismatch("the SOP instance of the dataset is not that of the request")
+        return sop_class_uid
+
+    def _check_gates(self, facts: Facts, values: Mapping[int, tuple[str, ...]]) -> None:
+        def look_up(tag: int) -> tuple[str, ...]:
+            known = values.get(tag)
+            return facts.values(tag) if known is None else known
+
+        def decide(gates: tuple[Gate, ...], refusal: type[Rejected] | type[Excluded]) -> None:
+            for gate in gates:
+                if gate.when.holds(look_up, self._arrival.origin):
+                    raise refusal(gate.because)
+
+        decide(self._procedure.excludes, Excluded)
+        decide(self._procedure.rejects, Rejected)
+
+    def _check_same_values(self, values: Mapping[int, tuple[str, ...]]) -> None:
+        """Refuse an object whose value differs from that of the objects before it (row GC-12)."""
+        first = self._deidentifier.same_values
+        for tag in self._procedure.same_value:
+            for value in values[tag]:
+                if first.setdefault(tag, value) != value:
+                    raise Rejected("an attribute that must be equal in all objects has differing values")
+
+    def _check_result(self, values: Mapping[int, str]) -> None:
+        for gate in self._procedure.excludes_result:
+            if gate.when.holds(lambda tag: tuple(values.get(tag, "").split("\\")), self._arrival.origin):
+                raise Excluded(gate.because)
+
+    # --- what is inserted ---------------------------------------------------------------------
+
+    def _inserts(self, plan: Plan, place: Place) -> dict[int, bytes]:
+        """Return the elements that are set whatever the original says: values, forced UIDs, stamps."""
+        procedure = self._procedure
+        inserts = {tag: set_element(tag, call, place) for tag, call in procedure.set_values.items()}
+        for tag, uid in procedure.forced_uids.items():
+            inserts[tag] = self._encoding.element(tag, "UI", uid.encode())
+        inserts.update(self._deidentifier.stamps(self._encoding, self._former_methods(plan, place)))
+        return inserts
+
+    def _former_methods(self, plan: Plan, place: Place) -> tuple[str, ...]:
+        """Return the methods of earlier de-identifications that may stay.
+
+        Ours stay always; others only under the Grand-Challenge procedure, whose table decides.
+        """
+        text = self._value_after(DEIDENTIFICATION_METHOD, plan, place, {})
+        methods = tuple(value.strip() for value in text.split("\\") if value.strip())
+        if self._procedure.dummies is Dummies.GRAND_CHALLENGE:
+            return methods
+        return tuple(method for method in methods if method.startswith(_OURS))
+
+    def _value_after(self, tag: int, plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> str:
+        """Return the de-identified value of a top-level attribute as text, "" when absent."""
+        if tag in inserts:
+            whole = inserts[tag]
+            code, start, value, _ = scan(whole, 0, len(whole), self._encoding, Budget(Limits()), 0).elements[
+                0
+            ]
+            return (decode(whole[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
+        return value_after(plan, place, place.subject.facts.element(tag))
+
+
+def _composed(plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> Buffers:
+    """Return the header rewritten, with the inserted elements where their tags belong."""
+    out: Buffers = []
+    elements, b = place.elements, place.b
+    position, first = 0, 0
+    for tag in sorted(inserts):
+        index = bisect_left(elements, (tag << 16,))
+        if first < index:
+            end = elements[index - 1][3]
+            new = plan.rewrite(place, elements[first:index], position, end)
+            out += [b[position:end]] if new is None else new
+            position, first = end, index
+        out.append(inserts[tag])
+        if index < len(elements) and elements[index][0] >> 16 == tag:
+            position, first = elements[index][3], index + 1
+        place.subject.changed += 1
+    if first < len(elements):
+        new = plan.rewrite(place, elements[first:], position, len(b))
+        out += [b[position:]] if new is None else new
+    return out
