@@ -1,0 +1,315 @@
+"""A profile while an import writes it: rows with their place in the source, rendered as a person would.
+
+What the profile language refuses is not dropped: the row steps back to what surely hides the value
+(removed, else a dummy or a new UID, else kept when the object cannot be read without it), and the step
+is listed. So the text that comes out always loads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from deid_node.errors import ProfileError
+from deid_node.profile import names, protected
+from deid_node.profile.compile import compile_chain
+from deid_node.profile.grand_challenge import JSONProcedure
+from deid_node.profile.imports.imported import Imported, LeftOut, Secret
+from deid_node.profile.layers import matched
+from deid_node.profile.places import Place
+from deid_node.profile.reading import read_profile
+from deid_node.profile.selector import Kind, Selector
+from deid_node.standard import dictionary
+
+Written = str | Mapping[str, object]
+
+_FILE: Final = "profile.toml"
+_PROBLEM: Final = re.compile(rf"{re.escape(_FILE)}(?: line (\d+))?: (.*)", re.DOTALL)
+_ROW_PROBLEM: Final = re.compile(r"row '(?:[^'\\]|\\.)*':? ")
+_STEPPED: Final = {
+    "X": "removed instead",
+    "D": "a dummy instead",
+    "U": "a new UID instead",
+    "K": "kept instead",
+    "": "no row is written",
+}
+_WIDTH: Final = 100
+_IDENTIFIES_OBJECT: Final = (0x00080018, 0x0020000D, 0x0020000E)  # SOP, Study, Series Instance UID
+_GROUPS: Final = {
+    "K": "kept",
+    "X": "removed",
+    "Z": "emptied",
+    "empty": "emptied",
+    "redact": "emptied, a part of ages and dates may stay",
+    "U": "new UIDs",
+    "uid": "new UIDs",
+    "C": "dates moved, texts cleaned",
+    "date_shift": "dates moved",
+    "date_truncate": "dates cut",
+    "hash": "hashed",
+    "encrypt": "encrypted",
+    "perturb": "noise added",
+    "D": "dummies",
+    "R": "objects with these attributes are rejected",
+}
+_OTHER: Final = "values written"
+_WIDE: Final = "whole groups, VRs and patterns; of two, the more specific wins"
+
+
+@dataclass(slots=True)
+class Row:
+    """One row: `what` is an action code or the inline table, `source` how the source says it."""
+
+    selector: str
+    what: Written
+    line: int
+    source: str
+    comment: str = ""
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def parsed(self) -> Selector:
+        """The selector."""
+        return Selector.parse(self.selector)
+
+
+@dataclass(slots=True)
+class Draft:
+    """Everything that a profile will say.
+
+    `file` is the source as problems call it. `head` are lines of the comment at the top, `settings` the
+    keys at the top, `tables` the tables before the rows ("unlisted", "stamps", "dates").
+    """
+
+    name: str
+    file: str
+    head: list[str] = field(default_factory=list)
+    settings: dict[str, object] = field(default_factory=dict)
+    tables: dict[str, dict[str, object]] = field(default_factory=dict)
+    gates: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    values: list[Row] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    secrets: list[Secret] = field(default_factory=list)
+
+    def add(self, selector: str, what: Written, line: int, source: str, comment: str = "") -> Row:
+        """Add a row."""
+        row = Row(selector, what, line, source, comment)
+        self.rows.append(row)
+        return row
+
+    def insert(self, selector: str, value: Written, line: int, source: str, comment: str = "") -> None:
+        """Add a value that is written also where the attribute is absent."""
+        self.values.append(Row(selector, value, line, source, comment))
+
+    def leave_out(self, line: int, what: str, why: str) -> None:
+        """List what is not carried over."""
+        self.left_out.append(LeftOut(str(Place(self.file, line)), what, why))
+
+    def warn(self, line: int, text: str) -> None:
+        """Say what is different but hides as much."""
+        self.warnings.append(f"{Place(self.file, line)}: {text}")
+
+    def secret(self, purpose: str, value: str, line: int, what: str) -> str:
+        """Return the name of a secret with this value."""
+        known = [secret for secret in self.secrets if secret.name.startswith(f"{self.name}-{purpose}")]
+        for secret in known:
+            if secret.value == value.encode():
+                return secret.name
+        number = f"-{len(known) + 1}" if known else ""
+        name = f"{self.name}-{purpose}{number}".lower()
+        self.secrets.append(Secret(name, f"{Place(self.file, line)}, {what}", value.encode()))
+        return name
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def finish(self) -> Imported:
+        """Return the profile.
+
+        Raises:
+            ProfileError: what was read cannot be said by any profile.
+        """
+        self._leave_rebuilt()
+        self._spare_what_is_needed()
+        if sum(row.parsed.last.is_wide for row in self.rows) > 1:
+            self.settings.setdefault("ties", "first")
+        text, rows = self._render()
+        while problems := _problems(text):
+            for line, problem in problems:
+                if line not in rows:
+                    raise ProfileError(f"{self.file}: {problem}")
+                self._step_back(rows[line], problem)
+            text, rows = self._render()
+        for row in self.rows:
+            if row.steps:
+                did = _STEPPED[row.what if isinstance(row.what, str) else ""]
+                self.leave_out(row.line, row.source, f"{row.steps[0]}; {did}")
+        listed = {(one.where, one.what): one for one in self.left_out}
+        self.left_out = sorted(listed.values(), key=lambda one: _line_of(one.where))
+        text, _ = self._render(with_left_out=True)
+        return Imported(text, tuple(self.left_out), tuple(self.warnings), tuple(self.secrets))
+
+    def _leave_rebuilt(self) -> None:
+        """Drop rows about the file meta information: it is always made new, as such rows ask for."""
+        for rows in (self.rows, self.values):
+            for row in list(rows):
+                tag = row.parsed.last.tag
+                if tag is not None and protected.is_rebuilt(tag):
+                    rows.remove(row)
+                    self.warn(row.line, f"{row.source}: command set and file meta information are made new")
+
+    def _spare_what_is_needed(self) -> None:
+        """Keep what an object cannot be read without, where a wide row would take it."""
+        named = {row.parsed.last.tag for row in self.rows}
+        for row in list(self.rows):
+            step = row.parsed.last
+            if not step.is_wide or step.kind is Kind.ANY or row.what in ("K", "R", "U", "C"):
+                continue
+            for tag in sorted(matched(step).intersection(_IDENTIFIES_OBJECT) - named):
+                self.add(names.written(tag), "U", row.line, row.source, f"{row.source} would leave none")
+                self.leave_out(row.line, row.source, f"{names.written(tag)} must be there; a new UID instead")
+                named.add(tag)
+            spared = sorted((protected.PROTECTED & matched(step)) - named)
+            for tag in spared:
+                self.add(names.written(tag), "K", row.line, row.source, "needed to read the object")
+                named.add(tag)
+            if spared:
+                listed = ", ".join(map(names.written, spared[:4])) + (" ..." if len(spared) > 4 else "")
+                self.leave_out(row.line, row.source, f"not done to {listed}: needed to read the object; kept")
+
+    def _step_back(self, row: Row, problem: str) -> None:
+        why = _ROW_PROBLEM.sub("", problem, count=1).split("; write ")[0]
+        if row in self.values:
+            self.values.remove(row)
+            self.leave_out(row.line, row.source, f"{why}; not inserted")
+            return
+        tag = row.parsed.last.tag
+        hidden = "U" if tag is not None and dictionary.vr_of(tag) == "UI" else "D"
+        ladder = ["X", hidden, "K", ""] if tag is not None else ["X", ""]
+        done = 0 if not row.steps else ladder.index(str(row.what)) + 1
+        row.what = next(step for step in ladder[done:] if step != row.what)
+        row.steps.append(why)
+        row.comment = f"{row.source}: {why}"
+        if not row.what:
+            self.rows.remove(row)
+            self.leave_out(row.line, row.source, f"{why}; {_STEPPED['']}")
+
+    # --- text -------------------------------------------------------------------------------------
+
+    def _render(self, *, with_left_out: bool = False) -> tuple[str, dict[int, Row]]:
+        lines = [f"# {line}".rstrip() for line in self.head]
+        lines += [f"name = {quoted(self.name)}"]
+        lines += [f"{key} = {rendered(value)}" for key, value in self.settings.items()]
+        for title, table in self.tables.items():
+            lines += ["", f"[{title}]", *(f"{key} = {rendered(value)}" for key, value in table.items())]
+        for title, table in self.gates:
+            lines += ["", f"[[{title}]]", *(f"{key} = {rendered(value)}" for key, value in table.items())]
+        at: dict[int, Row] = {}
+        if self.rows:
+            lines += ["", "[attributes]"]
+            for heading, rows in _grouped(self.rows):
+                lines += ["", f"# {heading}"] if lines[-1] != "[attributes]" else [f"# {heading}"]
+                _write(rows, lines, at)
+        if self.values:
+            lines += ["", "# written also where the attribute is absent", "[set]"]
+            _write(self.values, lines, at)
+        if with_left_out and self.left_out:
+            lines += ["", "# Not as in the source:"]
+            lines += [f"# - {_one_line(str(one))}" for one in self.left_out]
+        return "\n".join(lines) + "\n", at
+
+
+def _write(rows: Iterable[Row], lines: list[str], at: dict[int, Row]) -> None:
+    for row in rows:
+        text = f"{_key(row.selector)} = {rendered(row.what)}"
+        comment = f"  # {_one_line(row.comment)}" if row.comment else ""
+        if len(text) + len(comment) > _WIDTH and comment:
+            lines.append(comment.strip())
+            comment = ""
+        lines.append(text + comment)
+        at[len(lines)] = row
+
+
+def _grouped(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_heading(row), []).append(row)
+    order = [*dict.fromkeys(_GROUPS.values()), _OTHER, _WIDE]
+    for heading in sorted(groups, key=order.index):
+        found = groups[heading]
+        yield heading, found if heading == _WIDE else sorted(found, key=_by_tag)
+
+
+def _heading(row: Row) -> str:
+    if row.parsed.last.is_wide:
+        return _WIDE
+    if isinstance(row.what, str):
+        return _GROUPS.get(row.what, _OTHER)
+    return _GROUPS.get(str(row.what.get("do") or row.what.get("action", "")), _OTHER)
+
+
+def _by_tag(row: Row) -> tuple[int, str]:
+    step = row.parsed.last
+    tag = step.value if step.private is None else step.private[0] << 16 | step.private[2]
+    return tag, row.selector
+
+
+def _problems(text: str) -> list[tuple[int, str]]:
+    try:
+        compile_chain([read_profile(text, _FILE)], _no_base)
+    except ProfileError as error:
+        found = [_PROBLEM.fullmatch(problem) for problem in error.problems]
+        seen: dict[int, str] = {}
+        for match, problem in zip(found, error.problems, strict=True):
+            line = int(match[1] or 0) if match else 0
+            seen.setdefault(line, match[2] if match else problem)
+        return sorted(seen.items())
+    return []
+
+
+def _no_base(base: str) -> JSONProcedure:
+    raise ProfileError(f"{base!r} is no base of an imported profile")
+
+
+def _line_of(where: str) -> int:
+    found = re.search(r" line (\d+)", where)
+    return int(found[1]) if found else 0
+
+
+# --- values of TOML -------------------------------------------------------------------------------
+
+
+def rendered(value: object) -> str:
+    """Return a value as TOML in one line."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(str(key))} = {rendered(part)}" for key, part in value.items())
+        return f"{{ {inner} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(rendered, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return quoted(str(value))
+
+
+def quoted(text: str) -> str:
+    """Return a text as a TOML string."""
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def as_template(text: str) -> str:
+    """Return literal text as a template: a brace is written twice."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else quoted(text)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f\s]+", " ", text).strip()

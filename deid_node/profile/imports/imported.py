@@ -1,0 +1,61 @@
+"""What an import gives back: the profile as text, what it lacks, and the secrets that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One thing that the profile does not say as the source did.
+
+    `where` is a place in the source ("rules.json line 12"), `what` what stands there, `why` why it could
+    not be carried over and what the profile does instead.
+    """
+
+    where: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A key that stood in the source; the profile only names it.
+
+    `where` says where the value stands, for the person who keeps it. `value` never prints itself.
+    """
+
+    name: str
+    where: str
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The TOML text of a profile; what was left out; what is different and should be known."""
+
+    toml: str
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may add to a file that does not say it itself.
+
+    Args:
+        dialect: of a CTP script, "ctp" or "rsna"; empty finds out.
+        exact: prefers the unkeyed algorithms of the other tool where the profile language has them.
+        split_token, split_key_value: separators of pfdicom tag information.
+        remove_private: pfdicom's --removePrivateTags.
+    """
+
+    dialect: str = ""
+    exact: bool = False
+    split_token: str = "++"  # noqa: S105  a separator
+    split_key_value: str = ","
+    remove_private: bool = False
