@@ -33,6 +33,7 @@ from deid_node.engine.dates import (
 )
 from deid_node.engine.functions_context import Context, Outcome, Params, Result
 from deid_node.errors import ConfigurationError
+from deid_node.standard.dictionary import is_registered_uid
 
 _LONGEST: Final = {"AE": 16, "CS": 16, "LO": 64, "PN": 64, "SH": 16}
 _DECIMAL_VRS: Final = {"IS": 9, "DS": 15}
@@ -195,7 +196,9 @@ def _stretched(secret: bytes, length: int) -> bytes:
 
 
 def mapped_uid(value: str, params: Params, context: Context) -> Result:
-    """Return the UID that stands for a UID."""
+    """Return the UID that stands for a UID; one that PS3.6 registers identifies nobody and stays."""
+    if is_registered_uid(value):
+        return value
     algorithm = str(params.get("algorithm", "keyed"))
     if algorithm == "dicom-curate":
         return dicom_curate_uid(value)
@@ -228,7 +231,7 @@ def shifted_date(value: str, params: Params, context: Context) -> Result:
     if duration:
         moved = shift_by_duration(raw, context.vr, _duration(duration))
     elif params.get("algorithm") == "microsoft":
-        key = context.secrets.get(name, name.encode()).decode("utf-8", "replace")
+        key = secret_of(context, name, "date").decode("utf-8", "replace") if name else ""
         days = hashed_offset(scope, key, longest or _MICROSOFT_DAYS)
         moved = raw if context.vr == "TM" else shift_and_drop_time(raw, context.vr, days, context.today)
     elif name:
