@@ -33,6 +33,7 @@ from deid_node.errors import (
     SpoolError,
 )
 from deid_node.log import describe
+from deid_node.node.memory import MemoryBudget, Share, default_budget
 from deid_node.node.peers import Peers
 from deid_node.node.routes import Route, Routes
 from deid_node.settings import OnReject
@@ -41,6 +42,8 @@ from deid_node.spool.entry import Origin, Refusal
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)
+
+_INFLATES: Final = 8  # what a byte of a deflated header is counted for
 
 _SUCCESS: Final = StoreAnswer(StoreStatus.SUCCESS)
 _NOT_AUTHORIZED: Final = StoreAnswer(StoreStatus.NOT_AUTHORIZED, "This AE may not store on this route")
@@ -108,10 +111,19 @@ class Sealer(Protocol):
 class NodeIntake:
     """The intake of a running node. Called by acceptors, from many threads."""
 
-    def __init__(self, *, peers: Peers, routes: Routes, spool: Spool, sealer: Sealer | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        peers: Peers,
+        routes: Routes,
+        spool: Spool,
+        sealer: Sealer | None = None,
+        memory: MemoryBudget | None = None,
+    ) -> None:
         self._gates = peers, routes
         self._spool = spool
         self._sealer = sealer
+        self._memory = memory or MemoryBudget(default_budget())
 
     def replace_gates(self, peers: Peers, routes: Routes) -> None:
         """Decide by other peers and routes from now on; objects under way end as they began."""
@@ -156,7 +168,7 @@ class NodeIntake:
             _record(self._spool, refusal)
             return _Answered(_NOT_AUTHORIZED)
         sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
-        return _Arrival(self._spool, route, caller, request, sealer)
+        return _Arrival(self._spool, route, caller, request, sealer, self._memory.share())
 
 
 class _Answered:
@@ -180,12 +192,19 @@ class _Arrival:
     """One object on its way from the network into the spool."""
 
     def __init__(
-        self, spool: Spool, route: Route, caller: Caller, request: StoreRequest, sealer: Sealer | None
+        self,
+        spool: Spool,
+        route: Route,
+        caller: Caller,
+        request: StoreRequest,
+        sealer: Sealer | None,
+        memory: Share,
     ) -> None:
         self._spool = spool
         self._route = route
         self._caller = caller
         self._request = request
+        self._memory = memory
         self._started = time.monotonic()
         self._answer: StoreAnswer | None = None
         self._refused: ObjectRefused | None = None
@@ -220,6 +239,10 @@ class _Arrival:
             assert self._rewrite is not None
             assert self._draft is not None
             part = self._rewrite.feed(piece)
+            if self._rewrite.heading is None:
+                self._memory.hold(len(piece) * (_INFLATES if self._rewrite.is_deflated else 1))
+            else:
+                self._memory.release()
             if part is not None:
                 assert self._rewrite.heading is not None
                 self._draft.write(self._rewrite.heading, part)
@@ -288,8 +311,10 @@ class _Arrival:
             self._tell("node.object_not_kept", error)
         if self._refused is None:
             self._drop()
-        elif self._draft is not None:
-            self._draft.discard()
+        else:
+            self._memory.release()
+            if self._draft is not None:
+                self._draft.discard()
 
     def _quarantine(self, sealed: Sealed, refusal: ObjectRefused) -> StoreAnswer:
         try:
@@ -323,6 +348,7 @@ class _Arrival:
         draft, self._draft = self._draft, None
         sealed, self._sealed = self._sealed, None
         self._rewrite = None
+        self._memory.release()
         if draft is not None:
             draft.discard()
         if sealed is not None:

@@ -27,6 +27,7 @@ from deid_node.node.destinations import make_destinations, wanted_attributes
 from deid_node.node.intake import NodeIntake
 from deid_node.node.key_file import project_key
 from deid_node.node.lanes import Lanes
+from deid_node.node.memory import MemoryBudget, default_budget
 from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
@@ -98,6 +99,7 @@ class Node:
                 routes=make_routes(settings, self.procedures, self._pseudonyms),
                 spool=spool,
                 sealer=_make_quarantine(settings),
+                memory=MemoryBudget(settings.limits.memory_bytes or default_budget()),
             )
             acceptor = self._acceptor = _make_acceptor(settings, self._intake, self._tls)
             acceptor.start()
