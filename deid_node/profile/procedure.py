@@ -62,7 +62,8 @@ class Rule:
     `because` is the justification for a person; `decided_by` names the place that decided
     ("PS3.15 E.1-1 Basic X/D, Type 1", "ct-research.toml line 14"). `call` makes the value where the
     action's own default does not (a template, a hash). `items` is the table for the items of this
-    sequence when a path row asks for another one than the enclosing table.
+    sequence when a path row asks for another one than the enclosing table. `needs_value` says that the
+    IOD asks for a value: where cleaning leaves nothing, the dummy of the VR stands.
     """
 
     action: Action
@@ -70,6 +71,7 @@ class Rule:
     decided_by: str = ""
     call: Call | None = None
     items: Table | None = None
+    needs_value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
