@@ -15,10 +15,10 @@ from deid_node.engine.dates import shift_by_days
 from deid_node.engine.dummies import dummy, empty
 from deid_node.engine.encoding import LONG_VRS, ODD, UNDEFINED, vr_in
 from deid_node.engine.nested import is_sequence
-from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
+from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
 from deid_node.engine.values import ValueFunction, value_function
-from deid_node.errors import Fault, Rejected
+from deid_node.errors import Fault, Malformed, Rejected
 from deid_node.profile.procedure import Action, Dummies, Rule, Table
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
 
@@ -58,6 +58,8 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
         entry: Entry = _Value(plan, code, vr, value_function(rule.call))
+    elif rule.needs_value and rule.action in (Action.C, Action.K):
+        entry = _or_dummy(plan, code, vr, _COMPILE[rule.action](plan, code, vr))
     else:
         entry = _COMPILE[rule.action](plan, code, vr)
     return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
@@ -69,7 +71,7 @@ def _compile_sequence(plan: Plan, code: int, rule: Rule) -> Entry:
     if rule.action is Action.D:
         rule = Rule(Action.K, items=_DUMMY_ITEMS[plan.procedure.dummies])
     within = plan.plans.within(plan, code, rule)
-    return Sequence(within)
+    return Sequence(within) if is_sequence(code) else _SupposedSequence(Sequence(within))
 
 
 def _fits(code: int) -> bool:
@@ -109,6 +111,14 @@ def _dummy(plan: Plan, code: int, vr: str) -> Entry:
 def _empty(plan: Plan, code: int, vr: str) -> Entry:
     value = empty(vr, plan.procedure.dummies, little_endian=plan.encoding.little_endian)
     return plan.encoding.element(code >> 16, vr_in(code), value)
+
+
+def _or_dummy(plan: Plan, code: int, vr: str, entry: Entry) -> Entry:
+    """Return an entry that writes a dummy where another leaves nothing of a value."""
+    if isinstance(entry, bool | bytes):
+        return entry
+    stand_in = _dummy(plan, code, vr)
+    return _OrDummy(entry, stand_in.element) if isinstance(stand_in, Constant) else entry
 
 
 def _uid(plan: Plan, code: int, vr: str) -> Entry:
@@ -189,6 +199,39 @@ class _Padded:
         entry = self.entry
         new = entry if isinstance(entry, bytes | bool) else entry.apply(element, place)
         return new if isinstance(new, bytes) else rebuilt(element, place, place.b[element[2] : element[3]])
+
+
+class _OrDummy:
+    """Do what an entry does; if it empties or removes a value, write a dummy."""
+
+    __slots__ = ("dummy", "entry")
+
+    def __init__(self, entry: Decision, dummy: bytes) -> None:
+        self.entry = entry
+        self.dummy = dummy
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        new = self.entry.apply(element, place)
+        if new is None:
+            return None
+        header = element[2] - element[1]
+        return new if len(new) > header and new[header:].strip(b" \0\\") else self.dummy
+
+
+class _SupposedSequence:
+    """A private element coded as UN that a dictionary knows as a sequence: if it is none, it goes."""
+
+    __slots__ = ("sequence",)
+
+    def __init__(self, sequence: Sequence) -> None:
+        self.sequence = sequence
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        try:
+            return self.sequence.apply(element, place)
+        except Malformed:
+            place.subject.warnings.add("a private element that should be a sequence and is none was removed")
+            return b""
 
 
 class _NewUID:

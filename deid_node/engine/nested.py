@@ -12,6 +12,7 @@ from deid_node.engine.encoding import (
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
+    SEQUENCE_END,
     UN_SEQUENCE,
     UNDEFINED,
     Encoding,
@@ -52,6 +53,8 @@ def items(
             raise Malformed("a sequence ends inside an item header")
         group, low, n = encoding.item_header(b, p)
         if group << 16 | low != ITEM:
+            if group << 16 | low == SEQUENCE_END and p + 8 == end:
+                return  # left over where a length was put in for an undefined one
             raise Malformed("no item where a sequence has one")
         first = p + 8
         stop = end if n == UNDEFINED else first + n

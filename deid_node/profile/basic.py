@@ -16,7 +16,7 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile.basic_private import private_rules
-from deid_node.profile.basic_rules import CODE_TRIPLET, MASKS, code_dummy, decide
+from deid_node.profile.basic_rules import CODE_TRIPLET, MASKS, NEEDS_VALUE, code_dummy, decide
 from deid_node.profile.options import Option, method_code_values, problems
 from deid_node.profile.procedure import Action, Call, DateChange, Procedure, Rule, Table
 from deid_node.standard import confidentiality, iod
@@ -70,6 +70,9 @@ def _everywhere(options: frozenset[Option]) -> Mapping[int, Rule]:
 def _resolve_iod(iod_key: str, options: frozenset[Option]) -> Table:
     top = iod.top(iod_key)
     rules = {**_everywhere(options), **_by_tag(top, options), **_document(iod_key)}
+    for tag in _needing_values(top, options):
+        if rules[tag].action in (Action.C, Action.K) and not rules[tag].needs_value:
+            rules[tag] = replace(rules[tag], needs_value=True)
     items = _ItemTables(rules, options)
     items.place(rules, top)
     return items.base
@@ -84,6 +87,16 @@ def _by_tag(top: Level, options: frozenset[Option]) -> dict[int, Rule]:
                 types[tag] = type_
     types.update(top.types)
     return {tag: decide(tag, type_, options) for tag, type_ in types.items()}
+
+
+def _needing_values(top: Level, options: frozenset[Option]) -> set[int]:
+    """Return the tags that need a value at some level; the dummy does no harm at the others."""
+    return {
+        tag
+        for level in (top, *_kept_levels(top, options))
+        for tag, type_ in level.types.items()
+        if type_ in NEEDS_VALUE
+    }
 
 
 def _document(iod_key: str) -> dict[int, Rule]:

@@ -94,7 +94,7 @@ MASKS: Final = (
     ),
 )
 
-_NEEDS_VALUE: Final = frozenset(("1", "1C"))
+NEEDS_VALUE: Final = frozenset(("1", "1C"))
 _NEEDS_PRESENCE: Final = frozenset(("2", "2C"))
 
 
@@ -127,10 +127,10 @@ def _listed(
     codes = [(option, row.options[option.column]) for option in options if option.column in row.options]
     cleaning = sorted(str(option) for option, code in codes if code == "C")
     if cleaning:
-        return _cleaned(row, source, cleaning)
+        return _cleaned(row, type_, source, cleaning)
     keeping = sorted(str(option) for option, code in codes if code == "K")
     if keeping:
-        return _kept(row, source, keeping)
+        return _kept(row, type_, source, keeping)
     if row.basic in ("U", "X/Z/U*") or (row.vr == "UI" and "D" in row.basic):
         action = Action.K if row.vr == "SQ" else Action.U
         because = "the UIDs in its items are mapped, so that references still resolve"
@@ -142,22 +142,23 @@ def _listed(
     return _basic(row, type_, source, why)
 
 
-def _cleaned(row: Confidentiality, source: str, options: list[str]) -> Rule:
+def _cleaned(row: Confidentiality, type_: str | None, source: str, options: list[str]) -> Rule:
     by = f"{source}, {' and '.join(options)}: C"
     if row.vr in _BINARY:
         return Rule(Action.D, "a binary value cannot be cleaned, so a dummy stands for it", by)
-    if row.vr in _DATE_VRS:
-        return Rule(Action.C, "moved by the shift of the patient; time of day stays", by)
     if row.vr == "SQ":
         return Rule(Action.C, "items stay, each cleaned", by)
-    return Rule(Action.C, "identifiers are taken out, the rest stays", by)
+    because = "identifiers are taken out, the rest stays"
+    if row.vr in _DATE_VRS:
+        because = "moved by the shift of the patient; time of day stays"
+    return Rule(Action.C, because, by, needs_value=type_ in NEEDS_VALUE)
 
 
-def _kept(row: Confidentiality, source: str, options: list[str]) -> Rule:
+def _kept(row: Confidentiality, type_: str | None, source: str, options: list[str]) -> Rule:
     by = f"{source}, {' and '.join(options)}: K"
     if row.vr == "AS":
         return Rule(Action.C, "kept; an age over 89 becomes 090Y", by, Call("age_cap", {"limit": 89}))
-    return Rule(Action.K, "the option keeps it", by)
+    return Rule(Action.K, "the option keeps it", by, needs_value=type_ in NEEDS_VALUE)
 
 
 def _basic(row: Confidentiality, type_: str | None, source: str, why: str) -> Rule:
@@ -181,7 +182,7 @@ def _basic(row: Confidentiality, type_: str | None, source: str, why: str) -> Ru
 def _because(action: Action, type_: str | None) -> str:
     if action is Action.X:
         return "can identify; the IOD does not need it"
-    if type_ in _NEEDS_VALUE:
+    if type_ in NEEDS_VALUE:
         return "can identify; the IOD asks for a value"
     if type_ in _NEEDS_PRESENCE:
         return "can identify; the IOD asks for the attribute, not for a value"
@@ -190,7 +191,7 @@ def _because(action: Action, type_: str | None) -> str:
 
 def _resolve(codes: list[str], type_: str | None) -> Action:
     """Return the emptiest action that the codes and the Type allow."""
-    if type_ in _NEEDS_VALUE or codes == ["D"]:
+    if type_ in NEEDS_VALUE or codes == ["D"]:
         return Action.D
     if type_ in _NEEDS_PRESENCE:
         return Action.Z
@@ -206,9 +207,12 @@ def _unlisted(known: Attribute, type_: str | None, options: frozenset[Option]) -
         return _unlisted_uid(known, options)
     if type_ is None:
         return _foreign(known, vr)
+    needs_value = type_ in NEEDS_VALUE
     if _is_free_text(known, vr):
-        return Rule(Action.C, "free text of the IOD; identifiers in it are taken out", f"{_OWN}: free text")
-    return Rule(Action.K, "holds no identity (not listed in PS3.15 E.1-1)", f"in the IOD, Type {type_}")
+        because = "free text of the IOD; identifiers in it are taken out"
+        return Rule(Action.C, because, f"{_OWN}: free text", needs_value=needs_value)
+    because = "holds no identity (not listed in PS3.15 E.1-1)"
+    return Rule(Action.K, because, f"in the IOD, Type {type_}", needs_value=needs_value)
 
 
 def _is_free_text(known: Attribute, vr: str) -> bool:
