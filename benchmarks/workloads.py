@@ -27,7 +27,7 @@ CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.3.1"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 _POOL_BYTES = 16 << 20
-_FORMAT = 2  # raise when the objects change, so that stored ones are made anew
+_FORMAT = 3  # raise when the objects change, so that stored ones are made anew
 
 IDENTIFIERS = ("DOE^JOHN", "PID0000123", "ACC0012345", "REFERRER^ALICE", "1 Privacy Lane", "OLD123")
 """Texts of every object that no de-identified one may contain."""
@@ -223,7 +223,9 @@ def prepared(workload: Workload, cache: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         rng = random.Random(20240312)
         pool = rng.randbytes(_POOL_BYTES)
-        for index in range(workload.count):
-            _object(workload, index, pool, rng).save_as(folder / f"{index:05d}.dcm", enforce_file_format=True)
+        small = replace(workload, rows=32, columns=32, frames=min(workload.frames, 2))
+        for index in range(workload.count + 1):
+            ds = _object(workload if index else small, index, pool, rng)
+            ds.save_as(folder / f"{index:05d}.dcm", enforce_file_format=True)
         stamp.write_text(json.dumps(wanted))
     return sorted(folder.glob("*.dcm"))
