@@ -38,6 +38,8 @@ _STEPPED: Final = {
 }
 _WIDTH: Final = 100
 _IDENTIFIES_OBJECT: Final = (0x00080018, 0x0020000D, 0x0020000E)  # SOP, Study, Series Instance UID
+_SPARES: Final = frozenset({"K", "R", "U", "C", "uid", "keep"})
+_EMPTIES: Final = frozenset({"X", "Z", "D", "empty", "redact", "value", "set", "substitute"})
 _GROUPS: Final = {
     "K": "kept",
     "X": "removed",
@@ -80,13 +82,14 @@ class Row:
 class Draft:
     """Everything that a profile will say.
 
-    `file` is the source as problems call it. `head` are lines of the comment at the top, `settings` the
-    keys at the top, `tables` the tables before the rows ("unlisted", "stamps", "dates").
+    `file` is the source as problems call it. `head` and `head_notes` are lines of the comment at the
+    top, `settings` the keys at the top, `tables` the tables before the rows ("unlisted", "stamps").
     """
 
     name: str
     file: str
     head: list[str] = field(default_factory=list)
+    head_notes: list[str] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
     gates: list[tuple[str, dict[str, object]]] = field(default_factory=list)
@@ -167,9 +170,10 @@ class Draft:
         named = {row.parsed.last.tag for row in self.rows}
         for row in list(self.rows):
             step = row.parsed.last
-            if not step.is_wide or step.kind is Kind.ANY or row.what in ("K", "R", "U", "C"):
+            if not step.is_wide or step.kind is Kind.ANY or _does(row) in _SPARES:
                 continue
-            for tag in sorted(matched(step).intersection(_IDENTIFIES_OBJECT) - named):
+            emptied = matched(step).intersection(_IDENTIFIES_OBJECT) if _does(row) in _EMPTIES else set()
+            for tag in sorted(emptied - named):
                 self.add(names.written(tag), "U", row.line, row.source, f"{row.source} would leave none")
                 self.leave_out(row.line, row.source, f"{names.written(tag)} must be there; a new UID instead")
                 named.add(tag)
@@ -201,7 +205,7 @@ class Draft:
     # --- text -------------------------------------------------------------------------------------
 
     def _render(self, *, with_left_out: bool = False) -> tuple[str, dict[int, Row]]:
-        lines = [f"# {line}".rstrip() for line in self.head]
+        lines = [f"# {_one_line(line)}" for line in (*self.head, *self.head_notes)]
         lines += [f"name = {quoted(self.name)}"]
         lines += [f"{key} = {rendered(value)}" for key, value in self.settings.items()]
         for title, table in self.tables.items():
@@ -221,6 +225,13 @@ class Draft:
             lines += ["", "# Not as in the source:"]
             lines += [f"# - {_one_line(str(one))}" for one in self.left_out]
         return "\n".join(lines) + "\n", at
+
+
+def _does(row: Row) -> str:
+    """Return the action code or function of a row; one that writes a value does "value"."""
+    if isinstance(row.what, str):
+        return row.what
+    return str(row.what.get("do") or "value")
 
 
 def _write(rows: Iterable[Row], lines: list[str], at: dict[int, Row]) -> None:
@@ -247,9 +258,7 @@ def _grouped(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
 def _heading(row: Row) -> str:
     if row.parsed.last.is_wide:
         return _WIDE
-    if isinstance(row.what, str):
-        return _GROUPS.get(row.what, _OTHER)
-    return _GROUPS.get(str(row.what.get("do") or row.what.get("action", "")), _OTHER)
+    return _GROUPS.get(_does(row), _OTHER)
 
 
 def _by_tag(row: Row) -> tuple[int, str]:
