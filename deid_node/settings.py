@@ -49,6 +49,13 @@ class OnReject(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class Acknowledge(StrEnum):
+    """When a sender hears Success."""
+
+    STORE = "store"
+    THROUGH = "through"
+
+
 class LogFormat(StrEnum):
     """How log events are written."""
 
@@ -94,6 +101,12 @@ class RouteSettings(Section):
     peers: Annotated[tuple[str, ...], BeforeValidator(listed)] | None = Field(
         default=None,
         description="Names of the peers that may store here (others get 0124). Unset: every admitted peer.",
+    )
+    acknowledge: Acknowledge = Field(
+        default=Acknowledge.STORE,
+        description="`store`: Success means that the de-identified object is durable here. `through`: that "
+        'the one destination, of kind "ae", has answered Success; the object is passed on while it arrives '
+        "and never kept, and a destination that stalls or fails is the sender's to see (A700).",
     )
     on_reject: OnReject = Field(
         default=OnReject.REFUSE,
@@ -161,7 +174,13 @@ class AESettings(_DestinationSettings):
     timeout_s: Seconds = Field(
         default=30.0, description="Seconds without progress after which an association is given up."
     )
-    senders: int = Field(default=1, ge=1, le=32, description="Associations that send at the same time.")
+    senders: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Associations that send at the same time; as many again for routes with `acknowledge = "
+        '"through"`, whose objects wait for a free one.',
+    )
     tls: bool = Field(default=False, description="Connect with TLS, 1.2 or newer.")
     tls_name: str | None = Field(
         default=None,

@@ -185,10 +185,18 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
             if titles.setdefault(title.strip(), route) != route:
                 problem = f'has "{title}", which is bound to route "{titles[title.strip()]}" already.'
                 problems.append(origins.sentence(("routes", route, "called"), problem))
+        if entry.get("acknowledge") == "through" and not _is_one_ae(entry, tables["destinations"]):
+            problem = 'is "through", which needs exactly one destination, and that one of kind "ae".'
+            problems.append(origins.sentence(("routes", route, "acknowledge"), problem))
         if entry.get("on_reject") == "quarantine" and not quarantine:
             problem = "needs quarantine.public_key, so that nothing identified lies on the disk in clear."
             problems.append(origins.sentence(("routes", route, "on_reject"), problem))
     return problems
+
+
+def _is_one_ae(route: Mapping[str, Any], destinations: Mapping[str, Mapping[str, Any]]) -> bool:
+    names = _words(route.get("destinations"))
+    return len(names) == 1 and destinations.get(names[0], {}).get("kind") in ("ae", None)
 
 
 def _first(layers: Sequence[Mapping[str, Any]], section: str, key: str) -> object:

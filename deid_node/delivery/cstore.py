@@ -74,7 +74,12 @@ class CStoreDestination:
         """
         self.name = name
         self.peer = peer
-        self.connect = connect or _connecting(peer, tls)
+        self._tls = tls
+        self.connect = connect or self.requestor
+
+    def requestor(self, contexts: Sequence[Context]) -> Requestor:
+        """Return an association of its own for objects that do not come out of the spool."""
+        return Requestor.connect(self.peer, contexts, tls=self._tls)
 
     def sender(self) -> CStoreSender:
         """Return a sender with an association of its own."""
@@ -94,10 +99,6 @@ class CStoreDestination:
             return str(error)
         association.release()
         return None
-
-
-def _connecting(peer: Peer, tls: ssl.SSLContext | None) -> Connect:
-    return lambda contexts: Requestor.connect(peer, contexts, tls=tls)
 
 
 class CStoreSender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from deid_node.delivery.cstore import CStoreDestination
@@ -12,6 +13,7 @@ from deid_node.delivery.policy import DestinationPolicy, Hours
 from deid_node.delivery.template import PathTemplate
 from deid_node.dimse.peer import Peer
 from deid_node.errors import ConfigurationError
+from deid_node.node.through import Through
 from deid_node.node.tls import requestor_context
 from deid_node.settings import AESettings, FolderSettings, Settings
 
@@ -61,6 +63,21 @@ def peer_of(settings: Settings, destination: AESettings) -> Peer:
         destination.timeout_s,
         certificate_name=destination.tls_name or "",
     )
+
+
+def make_throughs(settings: Settings, destinations: Mapping[str, Destination]) -> dict[str, Through]:
+    """Return what sends objects straight through to a destination, for every AE."""
+    made: dict[str, Through] = {}
+    for name, destination in destinations.items():
+        configured = settings.effective_destinations[name]
+        if isinstance(destination, CStoreDestination) and isinstance(configured, AESettings):
+            made[name] = Through(
+                name,
+                destination.requestor,
+                limit=configured.senders,
+                wait_s=configured.timeout_s,
+            )
+    return made
 
 
 def policy_of(destination: FolderSettings | AESettings) -> DestinationPolicy:

@@ -36,6 +36,7 @@ from deid_node.log import describe
 from deid_node.node.memory import MemoryBudget, Share, default_budget
 from deid_node.node.peers import Peers
 from deid_node.node.routes import Route, Routes
+from deid_node.node.through import NotForwarded, Passage
 from deid_node.settings import OnReject
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Origin, Refusal
@@ -209,12 +210,12 @@ class _Arrival:
         self._answer: StoreAnswer | None = None
         self._refused: ObjectRefused | None = None
         self._rewrite: Rewrite | None = None
-        self._draft: Draft | None = None
+        self._draft: Draft | Passage | None = None
         self._sealed: Sealed | None = None
         try:
             if sealer is not None:
                 self._sealed = sealer.begin(caller, request, route.name)
-            self._draft = spool.draft()
+            self._draft = spool.draft() if route.through is None else route.through.draft(spool)
             self._rewrite = route.deidentifier.begin(
                 transfer_syntax_uid=request.transfer_syntax_uid,
                 sop_class_uid=request.sop_class_uid,
@@ -300,6 +301,9 @@ class _Arrival:
             if isinstance(error, ObjectRefused):
                 self._refused = error
                 self._answer = answer_for(error)
+            elif isinstance(error, NotForwarded):
+                self._answer = error.answer
+                self._tell_not_forwarded(error)
             elif isinstance(error, SpoolError | OSError | MemoryError):
                 self._answer = _NO_RESOURCES
                 self._tell("node.object_not_kept", error)
@@ -339,6 +343,15 @@ class _Arrival:
             path=refusal.path,
             status=answer.status.code,
             quarantined=answer is _SUCCESS and not isinstance(refusal, Excluded),
+        )
+
+    def _tell_not_forwarded(self, error: NotForwarded) -> None:
+        _LOG.warning(
+            "node.object_not_forwarded",
+            association=self._caller.association,
+            route=self._route.name,
+            status=error.answer.status.code,
+            reason=error.why,
         )
 
     def _tell(self, event: str, error: Exception) -> None:

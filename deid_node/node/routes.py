@@ -12,6 +12,7 @@ from pydicom._uid_dict import UID_dictionary
 
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import SOPClassNotSupported
+from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import OnReject
 from deid_node.standard.sop_classes import storage_sop_classes
@@ -20,7 +21,10 @@ from deid_node.standard.values import AETitle, is_uid
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route, ready to run. `peers` is None when every admitted caller may store here."""
+    """One route, ready to run. `peers` is None when every admitted caller may store here.
+
+    With `through` objects go straight on to the destination, and are not kept.
+    """
 
     name: str
     called: tuple[AETitle, ...]
@@ -29,6 +33,7 @@ class Route:
     destinations: tuple[str, ...]
     peers: frozenset[str] | None = None
     on_reject: OnReject = OnReject.REFUSE
+    through: Through | None = None
     _taken: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def is_open_to(self, names: frozenset[str]) -> bool:

@@ -23,7 +23,7 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
-from deid_node.node.destinations import make_destinations, wanted_attributes
+from deid_node.node.destinations import make_destinations, make_throughs, wanted_attributes
 from deid_node.node.intake import NodeIntake
 from deid_node.node.key_file import project_key
 from deid_node.node.lanes import Lanes
@@ -35,9 +35,10 @@ from deid_node.node.quarantine import Quarantine
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
+from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import AcceptorKind, Settings
+from deid_node.settings import AcceptorKind, Acknowledge, Settings
 from deid_node.settings_load import Loaded
 from deid_node.settings_network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
@@ -73,6 +74,7 @@ class Node:
         self._pseudonyms: Pseudonyms | None = None
         self._spool: Spool | None = None
         self._intake: NodeIntake | None = None
+        self._throughs: Mapping[str, Through] = {}
         self._tls: ssl.SSLContext | None = None
         self._acceptor: Acceptor | None = None
 
@@ -90,13 +92,17 @@ class Node:
             self._pseudonyms = Pseudonyms(key)
             spool = self._spool = Spool.open(settings.spool_folder, durable=settings.spool.durable)
             started.callback(spool.close)
-            lanes = Lanes(spool, settings, make_destinations(settings))
+            destinations = make_destinations(settings)
+            self._throughs = make_throughs(settings, destinations)
+            for through in self._throughs.values():
+                started.callback(through.close)
+            lanes = Lanes(spool, settings, destinations)
             started.callback(lanes.stop)
             lanes.start()
             self._tls = acceptor_context(settings)
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
-                routes=make_routes(settings, self.procedures, self._pseudonyms),
+                routes=make_routes(settings, self.procedures, self._pseudonyms, self._throughs),
                 spool=spool,
                 sealer=_make_quarantine(settings),
                 memory=MemoryBudget(settings.limits.memory_bytes or default_budget()),
@@ -152,7 +158,7 @@ class Node:
             if changed:
                 raise ConfigurationError(*(f"{name}: needs a restart to change." for name in changed))
             procedures = compile_procedures(settings)
-            routes = make_routes(settings, procedures, self._pseudonyms)
+            routes = make_routes(settings, procedures, self._pseudonyms, self._throughs)
             check_tls(settings)
             if self._tls is not None:
                 renew(self._tls, settings)
@@ -179,7 +185,12 @@ def was_mended(spool: Spool) -> bool:
     return bool(found.unfinished or found.orphans or found.missing or found.interrupted)
 
 
-def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudonyms: Pseudonyms) -> Routes:
+def make_routes(
+    settings: Settings,
+    procedures: Mapping[str, Procedure],
+    pseudonyms: Pseudonyms,
+    throughs: Mapping[str, Through],
+) -> Routes:
     """Return the routes with their engines."""
     limits = settings.limits
     engine_limits = Limits(
@@ -205,6 +216,7 @@ def make_routes(settings: Settings, procedures: Mapping[str, Procedure], pseudon
                 destinations=route.destinations,
                 peers=None if route.peers is None else frozenset(route.peers),
                 on_reject=route.on_reject,
+                through=throughs[route.destinations[0]] if route.acknowledge is Acknowledge.THROUGH else None,
             )
         )
     return Routes(routes)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from deid_node.errors import SpoolError
-from deid_node.spool import ledger, schema
+from deid_node.spool import ledger, passing, schema
 from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
@@ -283,6 +283,17 @@ class Spool:
         for destination in recorded.wanted_by:
             self.ring(destination)
         return recorded.commit
+
+    def record_passed(self, passed: ledger.Arrival, status: int, *, warning: bool) -> Commit:
+        """Commit the rows of an object that went straight through to its destination, and has no file.
+
+        Raises:
+            SpoolError: nothing is written down.
+        """
+        try:
+            return self._writer.run(Work(lambda conn: passing.record(conn, passed, status, warning=warning)))
+        except sqlite3.Error as error:
+            raise SpoolError("The ledger refused a row.") from error
 
     def unlink(self, path: str) -> None:
         """Remove a file of the spool; one that cannot be removed is an orphan for the next start."""
