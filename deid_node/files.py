@@ -25,12 +25,11 @@ from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 from deid_node.node.key_file import default_key
-from deid_node.node.named_secrets import read_secrets
+from deid_node.node.named_secrets import account_secrets
 from deid_node.node.part10 import NotDicom, read_part10
 from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import default_state
 
 READ_BYTES: Final = 1 << 20
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -94,7 +93,7 @@ def deidentify(
     """
     if not isinstance(profile, Procedure):
         profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
-    secrets = read_secrets(profile.secrets, default_state())
+    secrets = account_secrets(profile.secrets)
     deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()), secrets=secrets)
     return deidentify_file(deidentifier, Path(source), lambda _: Path(target), Path(target).parent)
 

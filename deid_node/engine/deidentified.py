@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+from deid_node.profile.procedure import Level
+
 Buffers = list[bytes | memoryview]
 
 
@@ -41,13 +43,27 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a validation or a check of the profile found; no value of the object.
+
+    `code` is a short fixed word for counting, `path` the attribute, where it is about one.
+    """
+
+    level: Level
+    code: str
+    message: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What was done to one object; no value of it is an original one.
 
     `attributes` holds the de-identified values of the tags that were asked for (0xGGGGEEEE to text,
     backslash between values), for path templates and conditions on the result.
     `original_uid_digest` is the keyed digest of the original SOP Instance UID, for recognizing a
-    resent object. `cleaned` counts what action C took out.
+    resent object. `cleaned` counts what action C took out. `findings` are those of validations and
+    checks that did not reject the object.
     """
 
     heading: Heading
@@ -58,3 +74,4 @@ class Summary:
     removed: int
     cleaned: int
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()

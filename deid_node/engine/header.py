@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from deid_node.engine.charset import decode
-from deid_node.engine.deidentified import Buffers
+from deid_node.engine.deidentified import Buffers, Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.plan import Place, Plan
+from deid_node.engine.result_checks import findings_in
 from deid_node.engine.scan import Budget, Element, Limits, scan
 from deid_node.engine.series import Series, value_after
 from deid_node.engine.subject import Facts, Subject, spared
 from deid_node.engine.values import set_element
 from deid_node.errors import Excluded, Mismatch, Rejected
-from deid_node.profile.procedure import Dummies, Gate
+from deid_node.profile.conditions import Values
+from deid_node.profile.procedure import Dummies, Gate, Level, Validation
 
 if TYPE_CHECKING:
     from deid_node.engine.rewrite import Deidentifier
@@ -97,7 +99,8 @@ class HeaderWriter:
         gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
         self._check_gates(subject.facts, gate_values)
         self._check_same_values(gate_values)
-        table = procedure.table_for(sop_class_uid)
+        self._validate(procedure.validations, subject.facts.values, subject)
+        table = self._deidentifier.table_for(sop_class_uid, self._holding(subject.facts))
         subject.spared = spared(procedure, table)
         plan = self._deidentifier.plans.plan(table, self._encoding)
         place = Place(header, elements, self._encoding, subject)
@@ -116,7 +119,7 @@ class HeaderWriter:
         attributes = {
             tag: self._value_after(tag, chosen, place, inserts) for tag in self._deidentifier.capture
         }
-        self._check_result(attributes)
+        self._check_result(out, place, sop_class_uid)
         if chosen is plan:
             self._deidentifier.remember(self._encoding, plan, place, inserts, gate_values, attributes)
         subject.counts = counts
@@ -141,7 +144,6 @@ class HeaderWriter:
         counts = followed.subject.counts
         new_uid = value_after(series.plan, followed.place, facts.element(SOP_INSTANCE_UID))
         followed.subject.counts = counts
-        self._check_result(followed.attributes)
         return Written(
             followed.out,
             sop_class_uid,
@@ -206,10 +208,41 @@ class HeaderWriter:
                 if first.setdefault(tag, value) != value:
                     raise Rejected("an attribute that must be equal in all objects has differing values")
 
-    def _check_result(self, values: Mapping[int, str]) -> None:
-        for gate in self._procedure.excludes_result:
-            if gate.when.holds(lambda tag: tuple(values.get(tag, "").split("\\")), self._arrival.origin):
+    def _check_result(self, out: Buffers, place: Place, sop_class_uid: str) -> None:
+        """Look at the rewritten header as the profile asks for."""
+        procedure, encoding = self._procedure, self._encoding
+        asks = procedure.excludes_result or procedure.validations_result or procedure.checks.any
+        if not asks:
+            return
+        result = b"".join(out)
+        elements = scan(result, 0, len(result), encoding, Budget(self._budget.limits), 0).elements
+        facts = Facts(result, elements, encoding, Budget(self._budget.limits))
+        for gate in procedure.excludes_result:
+            if gate.when.holds(facts.values, self._arrival.origin):
                 raise Excluded(gate.because)
+        self._validate(procedure.validations_result, facts.values, place.subject)
+        if procedure.checks.any:
+            after = Place(result, elements, encoding, place.subject)
+            self._note(findings_in(place, after, sop_class_uid), place.subject)
+
+    def _holding(self, facts: Facts) -> frozenset[int]:
+        """Return the numbers of the conditions of rows that hold."""
+        conditions, origin = self._procedure.conditions, self._arrival.origin
+        return frozenset(
+            number for number, condition in enumerate(conditions) if condition.holds(facts.values, origin)
+        )
+
+    def _validate(self, validations: tuple[Validation, ...], values: Values, subject: Subject) -> None:
+        found = (one for one in validations if one.when.holds(values, self._arrival.origin))
+        self._note((Finding(one.level, "validation", one.message) for one in found), subject)
+
+    @staticmethod
+    def _note(findings: Iterable[Finding], subject: Subject) -> None:
+        """Keep findings; the first that rejects ends the object."""
+        for finding in findings:
+            if finding.level is Level.REJECT:
+                raise Rejected(finding.message, path=finding.path, code=finding.code)
+            subject.findings.append(finding)
 
     # --- what is inserted ---------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too
 from deid_node.engine.series import RELEASE, Series
 from deid_node.engine.subject import Subject
 from deid_node.errors import LimitExceeded, Malformed
-from deid_node.profile.procedure import Procedure
+from deid_node.profile.procedure import Procedure, Table
 
 # With a huge header what comes after the patient, study and request groups is not waited for.
 _HUGE_HEADER: Final = 4 << 20
@@ -37,6 +37,7 @@ _RELEASE_HUGE: Final = 0x00410000
 # Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
 _STEP: Final = 16 << 10
 _KNOWN_STAMPS: Final = 256
+_KNOWN_VARIANTS: Final = 64
 # To know that a remembered header has ended, the header of the next element is needed.
 _NEXT_HEADER: Final = 12
 # After so many headers in a row that could not be followed, remembering pauses for as many objects.
@@ -73,8 +74,7 @@ class Deidentifier:
         self.tables = procedure.lookups if tables is None else tables
         self.limits = limits if limits is not None else Limits()
         self.plans = plans if plans is not None else Plans(procedure, compile_rule)
-        result_tags = (tag for gate in procedure.excludes_result for tag in gate.when.tags)
-        self.capture = frozenset((*capture, *result_tags))
+        self.capture = frozenset(capture)
         self.same_values: dict[int, str] = {}
         self.early = not any(tag >= _RELEASE_HUGE for tag in self._asked())
         gates = (*procedure.excludes, *procedure.rejects)
@@ -83,15 +83,41 @@ class Deidentifier:
         )
         self._stamps: dict[tuple[int, tuple[str, ...]], dict[int, bytes]] = {}
         # What is inserted must not depend on the object, and every decision must be seen when observed.
-        self._remembers = plans is None and not procedure.set_values
+        looked_at = (*procedure.conditions, *procedure.validations, *procedure.validations_result)
+        looked_at = (*looked_at, *procedure.excludes_result)
+        self._remembers = not (plans or procedure.set_values or looked_at or procedure.checks.any)
+        self._variants: dict[tuple[str, frozenset[int]], Table] = {}
         self._memory = threading.local()
 
     def _asked(self) -> Iterator[int]:
         """Yield the attributes that have to be known, or are set, when the header is written."""
         procedure = self.procedure
         yield from (*procedure.set_values, *procedure.forced_uids, *procedure.same_value, *self.capture)
+        for condition in (*procedure.conditions, *(gate.when for gate in procedure.excludes_result)):
+            yield from condition.tags
+        for validation in (*procedure.validations, *procedure.validations_result):
+            yield from validation.when.tags
         for gate in (*procedure.excludes, *procedure.rejects):
             yield from gate.when.tags
+
+    def table_for(self, sop_class_uid: str, holding: frozenset[int]) -> Table:
+        """Return the table of a SOP class where some conditions of rows hold, by their numbers.
+
+        Raises:
+            SOPClassNotSupported: the procedure has no table for it.
+        """
+        if not holding:
+            return self.procedure.table_for(sop_class_uid)
+        variants = self._variants
+        table = variants.get((sop_class_uid, holding))
+        if table is None:
+            if len(variants) >= _KNOWN_VARIANTS:  # their plans go with them
+                variants = self._variants = {}
+                self.plans = Plans(self.procedure, compile_rule)
+            table = variants.setdefault(
+                (sop_class_uid, holding), self.procedure.table_for(sop_class_uid, holding)
+            )
+        return table
 
     def stamps(self, encoding: Encoding, former_methods: tuple[str, ...]) -> Mapping[int, bytes]:
         """Return the stamps of the procedure as elements by tag."""
@@ -355,6 +381,7 @@ class Rewrite:
             removed=subject.removed,
             cleaned=subject.cleaned,
             warnings=tuple(sorted(subject.warnings)),
+            findings=tuple(dict.fromkeys(subject.findings)),
         )
 
 

@@ -14,6 +14,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 
 from deid_node.engine.charset import decode
+from deid_node.engine.deidentified import Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.identity import identity_values
 from deid_node.engine.keys import Pseudonyms
@@ -121,6 +122,7 @@ class Subject:
     fickle: int = 0
     spared: frozenset[int] = frozenset()
     warnings: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
     _days: int | None = None
     _patient: str | None = None
     _cleaner: Cleaner | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deid_node.errors import ConfigurationError
+from deid_node.settings import default_state
 from deid_node.settings_load import SECRET_PREFIX, secret_folders
 
 FOLDER: Final = "secrets"
@@ -45,6 +46,15 @@ def read_secrets(
     if problems:
         raise ConfigurationError(*problems)
     return found
+
+
+def account_secrets(names: Iterable[str]) -> dict[str, bytes]:
+    """Return the named secrets of this account, without looking at any configuration.
+
+    Raises:
+        ConfigurationError: as for `read_secrets`.
+    """
+    return read_secrets(names, default_state())
 
 
 def variable_of(name: str) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 
 from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
-from deid_node.profile.language import Description, Row
+from deid_node.profile.language import Description, Row, Scope
 from deid_node.profile.layers import Ranked, matched, path_of, ties
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
@@ -52,6 +52,8 @@ def protected_problems(rows: Sequence[Ranked]) -> Iterator[str]:
 def _is_excepted(tag: int, entry: Ranked, rows: Iterable[Ranked]) -> bool:
     return any(
         other.rank > entry.rank
+        and other.row.when is None
+        and other.row.scope in (Scope.ALL, entry.row.scope)
         and other.row.sop_class in ("", entry.row.sop_class)
         and path_of(other.row) in ((), path_of(entry.row))
         and tag in matched(other.row.selector.last)
@@ -68,7 +70,8 @@ def type_problems(rows: Sequence[Ranked]) -> Iterator[str]:
     for entry in rows:
         row = entry.row
         tag = row.selector.last.tag
-        if tag is None or not empties(row.action, row.call) or tag in PROTECTED:
+        nested = row.scope is Scope.NESTED
+        if tag is None or nested or not empties(row.action, row.call) or tag in PROTECTED:
             continue
         path = [way for way in path_of(row) if isinstance(way, int)]
         if len(path) != len(path_of(row)):

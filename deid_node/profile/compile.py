@@ -16,18 +16,28 @@ from deid_node.errors import ProfileError
 from deid_node.profile import checks
 from deid_node.profile.basic import date_change
 from deid_node.profile.grand_challenge import BURNED_IN, JSONProcedure
-from deid_node.profile.language import Base, Description, GateRow, Stage, UnlistedClass
+from deid_node.profile.language import Base, Description, GateRow, Stage, UnlistedClass, ValidateRow
 from deid_node.profile.layers import Ranked, matched, ranked
 from deid_node.profile.lookup import Lookup, LookupSource
 from deid_node.profile.options import Option, method_code_values, parse_options
-from deid_node.profile.overlay import NO_TYPES, Overlay
-from deid_node.profile.procedure import Action, DateChange, Dummies, Gate, Procedure, Rule, Table
+from deid_node.profile.procedure import (
+    Action,
+    Checks,
+    DateChange,
+    Dummies,
+    Gate,
+    Procedure,
+    Rule,
+    Table,
+    Validation,
+)
 from deid_node.profile.tables import Ground, Tables
 from deid_node.standard import confidentiality, dictionary
 
 _NO_TABLE: Final = Rule(Action.R, "SOP class has no table in the procedure", "unlisted")
 _DATE_VRS: Final = frozenset({"DA", "DT"})
 _DAYS: Final = 365
+_UNKNOWN_CLASS: Final = ""
 _LEAST_CHANGED: Final = (DateChange.REMOVED, DateChange.MODIFIED, DateChange.UNMODIFIED)
 
 Value = TypeVar("Value")
@@ -164,11 +174,19 @@ class _Compilation:
         dummies = Dummies.GRAND_CHALLENGE if self._json else Dummies.STANDARD
         gates = self._gates()
         standard = self._base == Base.STANDARD
+        every = unlisted is UnlistedClass.CATCH_ALL
+        conditions = tuple(dict.fromkeys(entry.row.when for entry in self._rows if entry.row.when))
+        tables = Tables(self._ground(), self._rows, classes, every=every, conditions=conditions)
         return Procedure(
             name=self._top.name,
             version=version,
-            tables=Tables(self._ground(), self._rows, classes, every=unlisted is UnlistedClass.CATCH_ALL),
-            unlisted_sop_class=self._unlisted_sop_class(unlisted),
+            tables=tables,
+            unlisted_sop_class=self._unlisted_sop_class(unlisted, tables),
+            conditions=conditions,
+            variant=tables.variant if conditions else None,
+            validations=self._validations(Stage.ORIGINAL),
+            validations_result=self._validations(Stage.RESULT),
+            checks=Checks(**{key: level for one in self._chain for key, level in one.checks.items()}),
             codes=self._codes(standard=standard) if identity_removed else (),
             method=self._last(lambda said: said.method) or f"deid_node: {self._top.name} {version}"[:64],
             dates=self._dates() if identity_removed else None,
@@ -211,15 +229,20 @@ class _Compilation:
             "result": tuple(_gate(row) for row in excludes if row.stage is Stage.RESULT),
         }
 
-    def _unlisted_sop_class(self, unlisted: UnlistedClass) -> Rule | Table:
+    def _validations(self, stage: Stage) -> tuple[Validation, ...]:
+        rows: list[ValidateRow] = []
+        for one in self._chain:
+            rows = [*(rows if one.inherit_gates else ()), *one.validations]
+        return tuple(Validation(row.when, row.message, row.level) for row in rows if row.stage is stage)
+
+    def _unlisted_sop_class(self, unlisted: UnlistedClass, tables: Tables) -> Rule | Table:
         place = next(
             (str(one.places["unlisted"]) for one in reversed(self._chain) if "unlisted" in one.places), ""
         )
         if unlisted is UnlistedClass.KEEP:
             return Rule(Action.K, "SOP classes without a table are kept as they are", place)
         if unlisted is UnlistedClass.CATCH_ALL:
-            general = [entry for entry in self._rows if not entry.row.sop_class]
-            return Overlay(general, NO_TYPES, self._ground().for_unknown()).table()
+            return tables.variant(_UNKNOWN_CLASS, frozenset())
         if self._json and self._last(lambda said: said.unlisted.sop_class) is None:
             return self._json.unlisted_sop_class
         return _NO_TABLE

@@ -7,7 +7,7 @@ The reference for a person is profiles/README.md; a test holds that every key he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from deid_node.profile.conditions import Condition
 from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Place
-from deid_node.profile.procedure import Action, Call, DateChange, Dummies
+from deid_node.profile.procedure import Action, Call, Checks, DateChange, Dummies, Level
 from deid_node.profile.selector import Selector
 
 
@@ -43,6 +43,14 @@ class UnlistedClass(StrEnum):
     CATCH_ALL = "catch-all"
 
 
+class Scope(StrEnum):
+    """At which depth a row holds."""
+
+    ALL = "all"
+    ROOT = "root"
+    NESTED = "nested"
+
+
 class Stage(StrEnum):
     """Which object a condition looks at."""
 
@@ -62,6 +70,8 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "unlisted": "what happens to what has no row",
         "reject": "gates: objects that are rejected",
         "exclude": "gates: objects that are acknowledged and go nowhere",
+        "validate": "what should not be: objects are rejected, or a finding is noted",
+        "checks": "what is looked for in every result",
         "inherit_gates": "false: the gates of the profiles below do not count",
         "attributes": "rows for every SOP class",
         "sop_class": "rows for one SOP class",
@@ -78,18 +88,21 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
 )
 UNLISTED_KEYS: Final = ("sop_class", "attribute", "private")
 GATE_KEYS: Final = ("when", "because", "stage")
+CHECK_KEYS: Final = tuple(one.name for one in fields(Checks))
+VALIDATE_KEYS: Final = ("when", "message", "level", "stage")
 DATE_KEYS: Final = ("longest_shift_days",)
 STAMP_KEYS: Final = ("method", "dates", "codes")
 FORCED_UID_KEYS: Final = ("root", "suffix")
 TABLE_KEYS: Final = ("file", "key", "value")
-ROW_KEYS: Final = ("action", "value", "do", "because")
+ROW_KEYS: Final = ("action", "value", "do", "because", "when", "scope")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row: which attributes, what is done, why, and where it stands.
 
-    `sop_class` is the UID of the SOP class the row is for, empty for all.
+    `sop_class` is the UID of the SOP class the row is for, empty for all. `when` asks for a condition on
+    the original object, `scope` for a depth.
     """
 
     selector: Selector
@@ -98,6 +111,18 @@ class Row:
     call: Call | None = None
     because: str = ""
     sop_class: str = ""
+    when: Condition | None = None
+    scope: Scope = Scope.ALL
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateRow:
+    """One [[validate]]."""
+
+    when: Condition
+    message: str
+    level: Level
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +159,8 @@ class Description:
     unlisted: Unlisted = Unlisted()
     rejects: tuple[GateRow, ...] = ()
     excludes: tuple[GateRow, ...] = ()
+    validations: tuple[ValidateRow, ...] = ()
+    checks: Mapping[str, Level | None] = field(default_factory=lambda: MappingProxyType({}))
     inherit_gates: bool = True
     rows: tuple[Row, ...] = ()
     sop_classes: frozenset[str] = frozenset()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from deid_node.profile import names
-from deid_node.profile.language import Row, Ties
+from deid_node.profile.language import Row, Scope, Ties
 from deid_node.profile.selector import Kind, Step
 from deid_node.standard import dictionary
 
@@ -64,7 +64,10 @@ def ranked(rows: Iterable[Row], file: int, ties: Ties) -> list[Ranked]:
     found = []
     for number, row in enumerate(rows):
         order = {Ties.ERROR: 0, Ties.FIRST: -number, Ties.LAST: number}[ties]
-        rank = (int(bool(row.sop_class)), *row.selector.specificity, file, order)
+        if row.when is not None:
+            order = number if ties is Ties.LAST else -number
+        where = (int(row.when is not None), int(row.scope is not Scope.ALL))
+        rank = (int(bool(row.sop_class)), *row.selector.specificity, file, *where, order)
         found.append(Ranked(row, file, rank, ties))
     return found
 
@@ -146,7 +149,7 @@ def ties(rows: Sequence[Ranked]) -> Iterator[tuple[Row, Row, str]]:
     groups: dict[tuple[object, ...], list[Ranked]] = {}
     for entry in rows:
         if entry.ties is Ties.ERROR:
-            key = (entry.rank, entry.row.sop_class, path_of(entry.row))
+            key = (entry.rank, entry.row.sop_class, path_of(entry.row), entry.row.scope)
             groups.setdefault(key, []).append(entry)
     for group in groups.values():
         for index, entry in enumerate(group):
@@ -173,4 +176,5 @@ def _overlap(entry: Ranked, other: Ranked, rows: Sequence[Ranked]) -> str:
 
 def _settles(third: Ranked, entry: Ranked, tag: int) -> bool:
     same_place = third.row.sop_class in ("", entry.row.sop_class) and path_of(third.row) == path_of(entry.row)
+    same_place = same_place and third.row.when is None and third.row.scope in (Scope.ALL, entry.row.scope)
     return same_place and third.rank > entry.rank and tag in matched(third.row.selector.last)

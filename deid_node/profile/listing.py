@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deid_node.errors import SOPClassNotSupported
 from deid_node.profile import names
@@ -38,7 +38,7 @@ class Difference:
 
 
 def show(procedure: Procedure, sop_class_uid: str, *, every: bool = False) -> list[ShownRow]:
-    """Return the rows of the table of a SOP class, in the order of tags.
+    """Return the rows of the table of a SOP class, in the order of tags; those with a condition last.
 
     Args:
         every: also attributes that no IOD of the SOP class has.
@@ -49,7 +49,16 @@ def show(procedure: Procedure, sop_class_uid: str, *, every: bool = False) -> li
     table = procedure.table_for(sop_class_uid)
     known = storage_sop_classes().get(sop_class_uid)
     wanted = None if every or known is None else frozenset(iod.top(known.iod_key).types)
-    return list(_rows(table, "", wanted, {id(table)}))
+    rows = list(_rows(table, "", wanted, {id(table)}))
+    for number, condition in enumerate(procedure.conditions):
+        under = procedure.table_for(sop_class_uid, frozenset((number,)))
+        unconditional = set(rows)
+        rows += (
+            replace(row, selector=f"{row.selector} when {condition}")
+            for row in _rows(under, "", wanted, {id(under)})
+            if row not in unconditional
+        )
+    return rows
 
 
 def _rows(table: Table, path: str, wanted: frozenset[int] | None, shown: set[int]) -> Iterator[ShownRow]:

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Final
 
-from deid_node.profile.language import Row
+from deid_node.profile.language import Row, Scope
 from deid_node.profile.layers import Layer, Ranked, State, Symbol, layer, path_of
 from deid_node.profile.procedure import Action, Rule, Table
 from deid_node.profile.protected import PROTECTED, cannot_apply, empties
@@ -21,6 +21,7 @@ from deid_node.standard import dictionary, iod
 from deid_node.standard.iod import TYPES
 
 TOP: Final[State] = ()
+_INSIDE: Final[State] = ((0, "inside any sequence", 0),)
 _ITEMS_STAY: Final = frozenset((Action.K, Action.C, Action.U))
 NEEDED: Final = MappingProxyType(
     {
@@ -86,6 +87,8 @@ class Overlay:
     def __init__(self, rows: Sequence[Ranked], types: Types, base: Table) -> None:
         self._rows = rows
         self._types = types
+        # Rows for one depth need a table for all items that no path leads into.
+        self._inside = _INSIDE if any(entry.row.scope is not Scope.ALL for entry in rows) else TOP
         self._top = base
         self._made: dict[tuple[int, State], Table] = {}
         self._bases: list[Table] = []  # keeps the ids of `_made` from being used again
@@ -101,14 +104,20 @@ class Overlay:
         way = (*state, into)
         while way and way not in self._prefixes:
             way = way[1:]
-        return way
+        return way or self._inside
 
     def _layer(self, state: State) -> Layer:
         if state not in self._layers:
+            depth = Scope.ROOT if state == TOP else Scope.NESTED
             self._layers[state] = layer(
-                entry for entry in self._rows if _ends_with(state, path_of(entry.row))
+                entry
+                for entry in self._rows
+                if _ends_with(state, path_of(entry.row)) and self._is_at(entry.row, depth)
             )
         return self._layers[state]
+
+    def _is_at(self, row: Row, depth: Scope) -> bool:
+        return row.scope in (Scope.ALL, depth)
 
     def table(self) -> Table:
         """Return the table for the dataset; those for items hang below it."""
@@ -116,7 +125,7 @@ class Overlay:
 
     def _table(self, base: Table, state: State) -> Table:
         key = (id(base), state)
-        outside = self._table(base, TOP) if state != TOP else None
+        outside = self._table(base, self._inside) if state != self._inside else None
         made = self._made.get(key)
         if made is not None:
             return made
@@ -198,7 +207,7 @@ class Overlay:
             private[place] = self._with_items(spot, place, rule, spot.ground.private.get(place))
         for way in self._prefixes:
             into = way[-1]
-            if self._next(spot.state, into) != way:
+            if way == _INSIDE or self._next(spot.state, into) != way:
                 continue
             if isinstance(into, tuple):
                 if into not in private:
@@ -214,7 +223,7 @@ class Overlay:
         if below is not None and below.action in _ITEMS_STAY and below.items is not None:
             base = below.items
         after = self._next(spot.state, into)
-        if base is spot.base and after == spot.state == TOP:
+        if base is spot.base and after == spot.state == self._inside:
             return rule if rule.items is None else replace(rule, items=None)
         return replace(rule, items=self._table(base, after))
 

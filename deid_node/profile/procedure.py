@@ -7,12 +7,12 @@ Action codes: PS3.15 Table E.1-1a, and R of the Grand-Challenge procedure schema
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deid_node.errors import SOPClassNotSupported
 
@@ -45,6 +45,14 @@ class DateChange(StrEnum):
     REMOVED = "REMOVED"
     MODIFIED = "MODIFIED"
     UNMODIFIED = "UNMODIFIED"
+
+
+class Level(StrEnum):
+    """How serious a finding is."""
+
+    REJECT = "reject"  # the object is rejected
+    WARN = "warn"  # something may be left that identifies
+    NOTE = "note"  # an oddity
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,39 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Validation:
+    """A condition that should not hold, how serious it is, and what is said then."""
+
+    when: Condition
+    message: str
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What is looked for in every result, and how serious a hit is; None looks for nothing.
+
+    `values`: a value that is none of its VR (PS3.5 6.2). `names`, `dates`: a person name, a date or
+    moment of the original that is still there. `identifiers`: a name or ID of the patient inside another
+    value. `required`: an attribute of Type 1 or 2 in a mandatory module that lacks.
+    """
+
+    values: Level | None = None
+    names: Level | None = None
+    dates: Level | None = None
+    identifiers: Level | None = None
+    required: Level | None = None
+
+    @property
+    def any(self) -> bool:
+        """Something is looked for."""
+        return any((self.values, self.names, self.dates, self.identifiers, self.required))
+
+
+NO_CHECKS: Final = Checks()
+
+
+@dataclass(frozen=True, slots=True)
 class Procedure:
     """All resolved tables and the decisions around them: one de-identification profile, compiled.
 
@@ -130,8 +171,11 @@ class Procedure:
     `set_values` are template texts written last, by tag, also when absent from the original;
     `forced_uids` replace UIDs after that. `same_value` are tags whose value must be equal in all
     objects of one run (row GC-12). `shift_days` is the largest distance of the keyed date shift.
-    `lookups` are the lookup tables by name, original value to new value; `secrets` the names of the
-    keys that functions ask for. `digest` identifies the compiled content without the lookup tables.
+    `validations` look at the original, `validations_result` at the result; `checks` are done on every
+    result. `conditions` are those of rows, and `variant` makes the table of a SOP class for the numbers
+    of the conditions that hold. `lookups` are the lookup tables by name, original value to new value;
+    `secrets` the names of the keys that functions ask for. `digest` identifies the compiled content
+    without the lookup tables.
     """
 
     name: str
@@ -146,6 +190,11 @@ class Procedure:
     rejects: tuple[Gate, ...] = ()
     excludes: tuple[Gate, ...] = ()
     excludes_result: tuple[Gate, ...] = ()
+    validations: tuple[Validation, ...] = ()
+    validations_result: tuple[Validation, ...] = ()
+    checks: Checks = NO_CHECKS
+    conditions: tuple[Condition, ...] = ()
+    variant: Callable[[str, frozenset[int]], Table] | None = field(default=None, repr=False, compare=False)
     set_values: Mapping[int, Call] = field(default_factory=lambda: MappingProxyType({}))
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()
@@ -154,12 +203,18 @@ class Procedure:
     secrets: frozenset[str] = frozenset()
     digest: str = ""
 
-    def table_for(self, sop_class_uid: str) -> Table:
+    def table_for(self, sop_class_uid: str, holding: frozenset[int] = frozenset()) -> Table:
         """Return the table of a SOP class.
+
+        Args:
+            holding: the numbers of the `conditions` that hold for the object. Tables for some are made
+                anew each time; whoever asks for them keeps them.
 
         Raises:
             SOPClassNotSupported: the procedure rejects SOP classes without a table.
         """
+        if holding and self.variant is not None and self._has_rows(sop_class_uid):
+            return self.variant(sop_class_uid, holding)
         table = self.tables.get(sop_class_uid)
         if table is not None:
             return table
@@ -168,6 +223,9 @@ class Procedure:
         if self.unlisted_sop_class.action is Action.K:
             return _keeping_all(self.unlisted_sop_class.because, self.unlisted_sop_class.decided_by)
         raise SOPClassNotSupported(self.unlisted_sop_class.because or "SOP class has no table")
+
+    def _has_rows(self, sop_class_uid: str) -> bool:
+        return sop_class_uid in self.tables or isinstance(self.unlisted_sop_class, Table)
 
 
 @cache

@@ -37,8 +37,8 @@ from deid_node.profile.language import (
 from deid_node.profile.options import Option
 from deid_node.profile.places import Path, Problems, lines_of
 from deid_node.profile.procedure import Action, Call, DateChange, Dummies
-from deid_node.profile.reading_sections import check_keys, read_tables
-from deid_node.profile.rows import read_row
+from deid_node.profile.reading_sections import check_keys, read_checks, read_tables, read_validations
+from deid_node.profile.rows import read_rows
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
 from deid_node.standard.method_codes import method_codes
@@ -101,6 +101,8 @@ class _Reading:
             unlisted=self._unlisted(),
             rejects=self._gates("reject"),
             excludes=self._gates("exclude"),
+            validations=read_validations(self._table.get("validate", []), self._problems),
+            checks=read_checks(self._table.get("checks", {}), self._problems),
             inherit_gates=self._flag("inherit_gates", True),
             rows=(*self._rows(("attributes",)), *self._class_rows(tables)),
             sop_classes=frozenset(uid for _, uids in tables for uid in uids),
@@ -256,7 +258,7 @@ class _Reading:
         for text, value in table.items():
             where = (*path, text)
             try:
-                rows.append(read_row(text, value, self._problems.place(*where)))
+                rows += read_rows(text, value, self._problems.place(*where))
             except ProfileError as error:
                 self._wrong(where, *error.problems)
         return rows

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
+from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.language import TABLE_KEYS
+from deid_node.profile.conditions import Condition
+from deid_node.profile.language import CHECK_KEYS, TABLE_KEYS, VALIDATE_KEYS, Stage, ValidateRow
 from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Path, Problems
+from deid_node.profile.procedure import Level
 
+_OFF: Final = "off"
 Table = Mapping[str, Any]
 
 
@@ -39,6 +43,52 @@ def read_tables(value: object, problems: Problems) -> Mapping[str, LookupSource]
             found[name] = LookupSource(
                 name, str(words["file"]), str(words["key"]), str(words["value"]), place
             )
+    return MappingProxyType(found)
+
+
+def read_validations(value: object, problems: Problems) -> tuple[ValidateRow, ...]:
+    """Read [[validate]]."""
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        problems.add(("validate",), "validate is a list of tables: [[validate]]")
+        return ()
+    found = (_validation(("validate", number), table, problems) for number, table in enumerate(value))
+    return tuple(row for row in found if row is not None)
+
+
+def _validation(path: Path, table: Table, problems: Problems) -> ValidateRow | None:
+    check_keys(path, table, VALIDATE_KEYS, problems)
+    when, message = table.get("when"), table.get("message")
+    level, stage = table.get("level", Level.REJECT), table.get("stage", Stage.ORIGINAL)
+    if not isinstance(when, str) or not isinstance(message, str) or not message:
+        problems.add(path, '[[validate]] needs when = "..." and message = "..."')
+        return None
+    for key, word, known in (("level", level, list(Level)), ("stage", stage, list(Stage))):
+        if word not in known:
+            near = names.did_you_mean(str(word), known)
+            problems.add((*path, key), f"{key} {word!r} is not one of {', '.join(known)}{near}")
+            return None
+    try:
+        condition = Condition.parse(when)
+    except ProfileError as error:
+        problems.add((*path, "when"), *error.problems)
+        return None
+    return ValidateRow(condition, message, Level(str(level)), Stage(str(stage)))
+
+
+def read_checks(value: object, problems: Problems) -> Mapping[str, Level | None]:
+    """Read [checks]: what is looked for to how serious it is, None for "off"."""
+    found: dict[str, Level | None] = {}
+    if not isinstance(value, dict):
+        problems.add(("checks",), "checks is a table: [checks]")
+        return found
+    check_keys(("checks",), value, CHECK_KEYS, problems)
+    known = [_OFF, *Level]
+    for key, level in value.items():
+        if level not in known:
+            near = names.did_you_mean(str(level), known)
+            problems.add(("checks", key), f"{key} {level!r} is not one of {', '.join(known)}{near}")
+        elif key in CHECK_KEYS:
+            found[key] = None if level == _OFF else Level(str(level))
     return MappingProxyType(found)
 
 

@@ -10,13 +10,44 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
+from deid_node.profile.conditions import Condition
 from deid_node.profile.functions import FUNCTIONS, describe
-from deid_node.profile.language import ROW_KEYS, Row
+from deid_node.profile.language import ROW_KEYS, Row, Scope
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
 from deid_node.profile.selector import Kind, Selector
 
+_AROUND: Final = ("do", "because", "when", "scope")
 _MEANINGS: Final = "D dummy, Z empty, X remove, K keep, C clean, U new UID, R reject"
+
+
+def read_rows(text: str, value: object, place: Place) -> list[Row]:
+    """Read the rows of one selector: one, or a list of which the first whose `when` holds counts.
+
+    Raises:
+        ProfileError: with everything that is wrong with them.
+    """
+    if not isinstance(value, list):
+        return [read_row(text, value, place)]
+    rows: list[Row] = []
+    problems: list[str] = []
+    for one in value:
+        try:
+            rows.append(read_row(text, one, place))
+        except ProfileError as error:
+            problems += error.problems
+    if not value:
+        problems.append(f"row {text!r}: the list is empty")
+    for number, row in enumerate(rows):
+        if any(row.when is None and _meet(row.scope, later.scope) for later in rows[number + 1 :]):
+            problems.append(f"row {text!r}: what follows a row without when is never done; put it last")
+    if problems:
+        raise ProfileError(*dict.fromkeys(problems))
+    return rows
+
+
+def _meet(one: Scope, other: Scope) -> bool:
+    return one == other or Scope.ALL in (one, other)
 
 
 def read_row(text: str, value: object, place: Place) -> Row:
@@ -38,9 +69,29 @@ def read_row(text: str, value: object, place: Place) -> Row:
         problems += (f"row {text!r}: {problem}" for problem in error.problems)
     if problems or selector is None:
         raise ProfileError(*problems)
-    row = Row(selector, action, place, call, because or "")
+    when, scope = _read_where(text, value) if isinstance(value, dict) else (None, Scope.ALL)
+    row = Row(selector, action, place, call, because or "", when=when, scope=scope)
     _check(row)
     return row
+
+
+def _read_where(text: str, value: Mapping[str, object]) -> tuple[Condition | None, Scope]:
+    when, scope = value.get("when"), value.get("scope", Scope.ALL)
+    problems: list[str] = []
+    condition = None
+    if when is not None and not isinstance(when, str):
+        problems.append(f"row {text!r}: when is a condition in quotes")
+    elif when is not None:
+        try:
+            condition = Condition.parse(when)
+        except ProfileError as error:
+            problems += (f"row {text!r}: {problem}" for problem in error.problems)
+    if scope not in list(Scope):
+        near = names.did_you_mean(str(scope), list(Scope))
+        problems.append(f"row {text!r}: scope is one of {', '.join(Scope)}{near}")
+    if problems:
+        raise ProfileError(*problems)
+    return condition, Scope(str(scope))
 
 
 def _read_value(value: object) -> tuple[Action, Call | None, str]:
@@ -56,7 +107,7 @@ def _read_value(value: object) -> tuple[Action, Call | None, str]:
     if "do" in value:
         if "action" in value:
             raise ProfileError("either action or do, not both")
-        params = {key: given for key, given in value.items() if key not in ("do", "because")}
+        params = {key: given for key, given in value.items() if key not in _AROUND}
         action, call = describe(str(value["do"]), params)
         return action, call, because
     return (*_read_action(value), because)
@@ -98,7 +149,9 @@ def _check(row: Row) -> None:
     """
     last = row.selector.last
     problem = ""
-    if last.tag is not None:
+    if row.selector.path and row.scope is not Scope.ALL:
+        problem = "a path says where the attribute is; scope is for selectors without one"
+    elif last.tag is not None:
         problem = protected.problem(last.tag, row.action, row.call)
     elif last.kind is Kind.VR:
         problem = protected.cannot_apply(last.vr, row.action, row.call)

@@ -14,6 +14,7 @@ from typing import Final
 
 from deid_node.profile.basic import LazyTables
 from deid_node.profile.basic_rules import decide
+from deid_node.profile.conditions import Condition
 from deid_node.profile.grand_challenge import JSONProcedure
 from deid_node.profile.layers import Ranked
 from deid_node.profile.options import Option
@@ -99,10 +100,18 @@ class Tables(Mapping[str, Table]):
     """The tables of all SOP classes by UID, each made when it is asked for first."""
 
     def __init__(
-        self, ground: Ground, rows: Sequence[Ranked], classes: frozenset[str], *, every: bool
+        self,
+        ground: Ground,
+        rows: Sequence[Ranked],
+        classes: frozenset[str],
+        *,
+        every: bool,
+        conditions: Sequence[Condition] = (),
     ) -> None:
+        """Take the rows of the chain; `conditions` are those of rows, `every` storage class has a table."""
         self._ground = ground
         self._rows = rows
+        self._conditions = conditions
         self._classes = (
             ground.sop_classes() | classes | (frozenset(storage_sop_classes()) if every else frozenset())
         )
@@ -117,11 +126,24 @@ class Tables(Mapping[str, Table]):
         return made
 
     def _make(self, sop_class_uid: str) -> Table:
-        rows = [entry for entry in self._rows if entry.row.sop_class in ("", sop_class_uid)]
+        return self.variant(sop_class_uid, frozenset())
+
+    def variant(self, sop_class_uid: str, holding: frozenset[int]) -> Table:
+        """Make the table of a SOP class for an object for which these conditions hold, by their numbers."""
+        rows = [
+            entry
+            for entry in self._rows
+            if entry.row.sop_class in ("", sop_class_uid) and self._holds(entry.row.when, holding)
+        ]
+        if sop_class_uid not in self._classes:
+            return Overlay(rows, NO_TYPES, self._ground.for_unknown()).table()
         base = self._ground.table(sop_class_uid)
         known = storage_sop_classes().get(sop_class_uid)
         types = Types(known.iod_key) if known is not None and rows else NO_TYPES
         return Overlay(rows, types, base).table()
+
+    def _holds(self, when: Condition | None, holding: frozenset[int]) -> bool:
+        return when is None or self._conditions.index(when) in holding
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._classes))

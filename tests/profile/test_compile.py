@@ -480,4 +480,4 @@ def test_the_secrets_that_functions_name_are_known(compiled: Compile) -> None:
         f'{NO_BASE}[attributes]\nPatientID = {{ do = "hash", key = "site" }}\nStudyID = {{ do = "hash" }}'
     )
 
-    assert procedure.secrets == ("site",)
+    assert procedure.secrets == {"site"}

@@ -12,7 +12,7 @@ from deid_node.profile.conditions import ORIGINS
 from deid_node.profile.functions import FUNCTIONS
 from deid_node.profile.language import Base, Ties, UnlistedClass
 from deid_node.profile.options import Option
-from deid_node.profile.procedure import Action, Dummies
+from deid_node.profile.procedure import Action, Dummies, Level
 from deid_node.profile.template import FIELDS
 
 README = (Path(__file__).resolve().parents[2] / "profiles" / "README.md").read_text(encoding="utf-8")
@@ -45,6 +45,21 @@ def test_every_key_of_a_lookup_table_is_documented(key: str) -> None:
 @pytest.mark.parametrize("key", language.GATE_KEYS)
 def test_every_key_of_a_gate_is_documented(key: str) -> None:
     assert f"`{key}`" in section("Conditions")
+
+
+@pytest.mark.parametrize("key", [*language.VALIDATE_KEYS, *language.CHECK_KEYS])
+def test_every_key_of_a_validation_and_every_check_is_documented(key: str) -> None:
+    assert re.search(rf"^\| `{key}` \|", section("Validations and checks"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("word", [*Level, *language.Stage])
+def test_every_level_and_stage_is_documented(word: str) -> None:
+    assert f"`{word}`" in section("Validations and checks")
+
+
+@pytest.mark.parametrize("word", language.Scope)
+def test_every_scope_is_documented(word: str) -> None:
+    assert f"`{word}`" in section("Rows")
 
 
 @pytest.mark.parametrize("key", [*language.ROW_KEYS, *Action])
