@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from deid_node.engine.text_dates import Span
 from deid_node.engine.text_identifiers import Identifiers, Kind, contains_any
+from deid_node.engine.text_institutions import institutions
 from deid_node.engine.text_names import person_names, unknown_words
 from deid_node.engine.text_shapes import FINDERS, suspicious_spans
 
@@ -99,6 +100,7 @@ def _suspects(text: str, options: CleaningOptions) -> tuple[Span, ...]:
     spans = suspicious_spans(text, (option for option in FINDERS if getattr(options, option)))
     if options.names:
         spans.extend(person_names(text))
+        spans.extend(institutions(text))
     if options.unknown == "drop":
         spans.extend(unknown_words(text))
     return tuple(sorted(set(spans)))

@@ -23,6 +23,10 @@ _EASTERN_TITLE: Final = re.compile(
     r"[\u3400-\u9fff\uac00-\ud7af]{1,4} ?(?:先生|様|さん|氏|医師|医生|大夫|教授|主任|선생님?|교수)"
 )
 
+_EASTERN_CUE: Final = re.compile(
+    r"(?:患者|姓名|氏名|病人|환자|성명|(?i:patient|name|pat\.?)) ?[:：] ?[\u3400-\u9fff\uac00-\ud7af]{2,4}"
+)
+
 _TITLES: Final = frozenset(
     "dr drs prof professor doctor doktor docteur dottore dott dottssa mrs miss mister frau herr herrn mme "
     "mlle monsieur madame sig signor signora senor senora srta dhr mevr mevrouw meneer schwester pfleger "
@@ -37,12 +41,17 @@ _CUES: Final = frozenset(
     "technician tech radiologist physician referrer attending resident consultant fellow attn by signed "
     "dictated untersucher arzt ärztin arztin mta mtra mtr mfa medecin medico befunder laborant".split()
 )
+_NAME_CUES: Final = frozenset("name nom nombre nome naam surname vorname nachname".split())
+# Single letters that mean a side, a plane or a vertebra.
+_TELLING_LETTERS: Final = frozenset("LRTCSAPHFI")
 _DISEASE: Final = frozenset(
     "disease syndrome sign lesion fracture palsy tumor tumour procedure cyst cysts classification score "
     "criteria node nodes nodule view projection method technique morbus krankheit syndrom zyste fraktur "
     "tumoren angle canal ligament cells cell chorea sarcoma deformity dystrophy malformation fissure duct "
     "gland triangle ring operation repair suture catheter filter maladie enfermedad malattia ziekte "
-    "circle encephalopathy anemia thyroiditis sequard abscess pouch grade grading scale".split()
+    "circle encephalopathy anemia thyroiditis sequard abscess pouch grade grading scale esophagus oesophagus "
+    "ösophagus mucosa neuroma neurom line port type stage hernia index test bar rod wire body dissection "
+    "dementia deficiency sequence pneumonia".split()
 )
 
 
@@ -83,7 +92,10 @@ def person_names(text: str, *, by_list: bool = True) -> list[Span]:
     """
     lists = word_lists()
     words = _words(text, lists)
-    spans = [match.span() for match in _EASTERN_TITLE.finditer(text)] if not text.isascii() else []
+    spans: list[Span] = []
+    if not text.isascii():
+        spans += [match.span() for match in _EASTERN_TITLE.finditer(text)]
+        spans += [match.span() for match in _EASTERN_CUE.finditer(text)]
     for at, word in enumerate(words):
         if word.folded in _TITLES or word.text in _CAPITALIZED_TITLES:
             _take_after_title(text, words, at)
@@ -134,8 +146,24 @@ def _words(text: str, lists: WordLists) -> list[_Word]:
     return words
 
 
+# Two names that are one word of medicine.
+_PAIRS: Final = frozenset(
+    "arnold-chiari bland-altman bland-white budd-chiari calve-perthes charcot-marie child-pugh dandy-walker "
+    "ehlers-danlos guillain-barre hand-schüller hill-sachs hippel-lindau klippel-feil klippel-trenaunay "
+    "legg-calve mallory-weiss marie-tooth osgood-schlatter osler-weber parkinson-white salter-harris "
+    "stein-leventhal sturge-weber swan-ganz wolff-parkinson zollinger-ellison".split()
+)
+_CLASSIFIED: Final = re.compile(r" (?:type |typ )?(?:[A-D]|I{1,3}|IV|V)(?![\w.])")
+_CLASSIFYING: Final = frozenset("weber salter harris garden mason neer pugh child".split())
+
+
 def _is_eponym(text: str, words: list[_Word], at: int, lists: WordLists) -> bool:
     """Tell whether a name stands for a disease, a sign or a device here."""
+    for first, second in zip(words[max(at - 1, 0) : at + 1], words[max(at, 1) : at + 2], strict=False):
+        if f"{first.folded}-{second.folded}" in _PAIRS and second.start - first.end == 1:
+            return True
+    if words[at].folded in _CLASSIFYING and _CLASSIFIED.match(text, words[at].end):
+        return True
     if words[at].folded not in lists.eponyms:
         return False
     if words[at].folded in _COLOURS:
@@ -186,13 +214,13 @@ def _take_after_cue(text: str, words: list[_Word], at: int) -> None:
     while position < len(words) and position < at + 4:
         word, before = words[position], words[position - 1]
         gap = _AFTER_CUE if position == at + 1 else _BESIDE
-        if word.known or not gap.fullmatch(text, before.end, word.start) or len(word.text) < 2:
+        if not gap.fullmatch(text, before.end, word.start) or len(word.text) < 2:
             break
-        colon = (
-            ":" in text[words[at].end : words[at + 1].start]
-            or "=" in text[words[at].end : words[at + 1].start]
-        )
-        if not (word.title_case or (colon and word.capitalized)):
+        colon = not {":", "="}.isdisjoint(text[words[at].end : words[at + 1].start])
+        if word.known and not (colon and word.title_case and (words[at].folded in _NAME_CUES or word.name)):
+            break
+        initials = words[at].folded == "by" and word.text.isupper() and len(word.text) < 4
+        if not (word.title_case or (colon and word.capitalized) or initials):
             break
         word.gone = True
         position += 1
@@ -221,6 +249,8 @@ def _belongs(word: _Word, name: _Word, gap: str, following: str, *, after: bool)
     if after and word.folded in _SUFFIXES:
         return not word.clinical or "," in gap
     if len(word.text) == 1:
+        if word.capitalized and after and gap in (" ", ", ") and word.text not in _TELLING_LETTERS:
+            return True
         return "'" in gap or "’" in gap or "^" in gap or (following == "." and word.capitalized)
     if word.folded in PARTICLES and not after:
         return True

@@ -42,7 +42,7 @@ _CUED_NUMBERS: Final = re.compile(
     r"(?<![^\W_])(?:mrn|m\.r\.n\.?|mr ?#|pid|patid|pat(?:ient(?:en)?)?[ ._-]?(?:id|nr|no|number|nummer|#)|"
     r"ssn|ahv(?:[ -]?nr)?|svnr|nhs(?: ?(?:no|number))?|kvnr|bsn|ipp|nhc|nip|matricule|hospital (?:no|number)|"
     r"medical record(?: (?:number|no))?|unit (?:no|number)|national id|passport(?: no)?|"
-    r"versicherten(?:nummer|nr))(?![^\W\d_])[ .:#=_-]*(?:is |ist )?(?=[\w/-]*\d)[^\W_][\w/-]*",
+    r"versicherten(?:nummer|nr))(?![^\W\d_])[ .:#=_-]*(?:is |ist )?(?=[\w/-]*\d)[^\W_](?:[\w/-]|\.(?=\w))*",
     re.IGNORECASE,
 )
 _LOOSELY_CUED: Final = re.compile(

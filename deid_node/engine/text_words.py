@@ -76,7 +76,7 @@ def word_lists() -> WordLists:
     """Return the packaged lists; the first call reads them."""
     clinical = words_of(_text("clinical.txt"))
     eponyms = words_of(_text("eponyms.txt")) - clinical
-    names = _made("names.txt.xz")
+    names = _made("names.txt.xz") | (words_of(_text("institutions.txt")) - clinical)
     return WordLists(
         clinical, _made("vocabulary.txt.xz") - eponyms, eponyms, (names | eponyms) - PLACEHOLDERS
     )
