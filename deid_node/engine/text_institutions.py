@@ -18,8 +18,8 @@ _KIND: Final = re.compile(
     r"\b(?:hospitals?|clinics?|medical (?:cent(?:er|re)|group|associates)|health ?care|infirmary|university|"
     r"health (?:system|cent(?:er|re)|sciences cent(?:er|re)|network|service)s?|institute|college|hospice|"
     r"radiology (?:associates|group|partners)|imaging (?:cent(?:er|re)|associates|group)|"
-    r"cancer cent(?:er|re)|children'?s hospital|krankenhaus|klinik|klinikum|kliniken|spital|universitätsklinikum|"
-    r"universitätsspital|krankenanstalt|ziekenhuis|sjukhus|sykehus|sygehus|szpital|polyclinic|poliklinik)\b",
+    r"cancer cent(?:er|re)|children'?s hospital|krankenhaus|klinik|klinikum|kliniken|spital|"
+    r"universitätsklinikum|universitätsspital|krankenanstalt|ziekenhuis|sjukhus|sykehus|sygehus|szpital|polyclinic|poliklinik)\b",
     re.IGNORECASE,
 )
 _OF_TOWN: Final = re.compile(
