@@ -11,9 +11,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TypeAlias
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_sequence
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
@@ -49,16 +51,35 @@ def tree_of(ds: Dataset) -> Tree:
     All raw elements are taken before any is looked into, as pydicom converts others on the way.
     """
     tree: Tree = {}
-    for tag, raw in [(tag, ds.get_item(tag)) for tag in sorted(ds.keys()) if tag.element]:
+    raws = [(tag, ds.get_item(tag)) for tag in sorted(ds.keys()) if tag.element]
+    creators = {
+        (tag.group, tag.element): _raw_text(raw.value)
+        for tag, raw in raws
+        if tag.is_private_creator and raw is not None
+    }
+    for tag, raw in raws:
         assert raw is not None
         known = vr_of(int(tag))
-        vr = str(raw.VR or known)
-        if vr == "SQ" or (vr == "UN" and known == "SQ") or isinstance(raw.value, Sequence):
+        if tag.is_private and (tag.group, tag.element >> 8) in creators:
+            known = private_vr(int(tag), creators[tag.group, tag.element >> 8])
+        vr = str(raw.VR or ("UN" if tag.is_private else known))
+        value = raw.value
+        if vr == "UN" and known == "SQ" and tag.is_private and isinstance(value, bytes):
+            tree[int(tag)] = (vr, _items_in(value))
+        elif vr == "SQ" or (vr == "UN" and known == "SQ") or isinstance(value, Sequence):
             tree[int(tag)] = (vr, [tree_of(item) for item in ds[tag].value or ()])
         else:
-            value = raw.value
             tree[int(tag)] = (vr, value if isinstance(value, bytes) else _bytes(value, ds))
     return tree
+
+
+def _items_in(value: bytes) -> list[Tree]:
+    """The items of a private sequence that is coded as UN, so in implicit VR (PS3.5 6.2.2)."""
+    return [tree_of(item) for item in read_sequence(BytesIO(value), True, True, len(value), "iso8859")]
+
+
+def _raw_text(value: object) -> str:
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value or "")).strip(" \0")
 
 
 def _bytes(value: object, ds: Dataset) -> bytes:
@@ -277,6 +298,8 @@ def differences(expected: Tree, actual: Tree, path: str = "") -> list[str]:
     for tag in expected.keys() & actual.keys():
         (vr, wanted), (actual_vr, value) = expected[tag], actual[tag]
         place = f"{path}{tag:08X}"
+        if isinstance(wanted, list) and isinstance(value, bytes) and vr == "UN":
+            value = _items_in(value)  # its creator, which told what it is, has gone
         if isinstance(wanted, list) or isinstance(value, list):
             if not isinstance(wanted, list) or not isinstance(value, list) or len(wanted) != len(value):
                 found.append(f"{place} other items")
