@@ -35,7 +35,11 @@ def _mixed(unlisted: Action, dummies: Dummies) -> Procedure:
         rules=MappingProxyType(rules),
         unlisted=Rule(unlisted),
         private=MappingProxyType({(0x0019, "GEMS_ACQU_01", 0x23): Rule(Action.K)}),
-        masks=((0xFFE1FFFF, 0x60003000, Rule(Action.X)), (0xFF010000, 0x50000000, Rule(Action.X))),
+        masks=(
+            (0xFFE1FFFF, 0x60003000, Rule(Action.X)),
+            (0xFF010000, 0x50000000, Rule(Action.X)),
+            (0x00010000, 0x00010000, Rule(Action.K if unlisted is Action.K else Action.X)),  # private
+        ),
         vrs=MappingProxyType({"PN": Rule(Action.Z), "UI": Rule(Action.U)}),
     )
     return Procedure(
