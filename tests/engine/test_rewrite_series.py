@@ -1,0 +1,295 @@
+"""An object never depends on those before it: what is remembered between objects changes no byte.
+
+Every object of a mixed row goes once through one Deidentifier that has seen all before it, and once
+through a fresh one; bytes, summary or refusal must be the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread, dcmwrite
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from deid_node.engine.rewrite import Deidentifier
+from deid_node.errors import Excluded, ObjectRefused
+from deid_node.node.part10 import read_part10
+from deid_node.profile.basic import basic_procedure
+from deid_node.profile.conditions import Condition
+from deid_node.profile.options import Option
+from deid_node.profile.procedure import Action, Gate, Procedure, Rule
+from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, Form, procedure, run_with_summary
+from tests.rewriting import pseudonyms
+
+_PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+
+
+@cache
+def _procedures() -> dict[str, Procedure]:
+    cleaning = frozenset(
+        {Option.CLEAN_DESCRIPTORS, Option.RETAIN_LONGITUDINAL_MODIFIED, Option.RETAIN_SAFE_PRIVATE}
+    )
+    burned = Gate(Condition.parse("BurnedInAnnotation not in ('', 'NO')"), "text may be burned in")
+    return {
+        "basic": basic_procedure(),
+        "options": basic_procedure(cleaning),
+        "hand": procedure(
+            {0x00080018: Action.U, 0x00080020: Action.C, 0x00081030: Action.C, 0x00081155: Action.U,
+             0x00100010: Action.Z, 0x00100020: Action.X, 0x00204000: Action.C},
+            unlisted=Action.K,
+            private={(0x0009, "ACME", 1): Rule(Action.K), (0x0009, "ACME", 2): Rule(Action.C)},
+            identity_removed=True,
+            rejects=(burned,),
+        ),
+        "private": procedure(
+            {0x00080020: Action.K, 0x00100020: Action.D},
+            private={(0x0009, "ACME", 1): Rule(Action.K), (0x0009, "ACME", 2): Rule(Action.C)},
+            identity_removed=True,
+        ),
+    }  # fmt: skip
+
+
+def outcome(deidentifier: Deidentifier, dataset: bytes, form: Form, piece_bytes: int | None = None) -> object:
+    """Return the bytes and the summary of an object, or the kind of its refusal."""
+    try:
+        return run_with_summary(deidentifier, dataset, form, piece_bytes=piece_bytes)
+    except ObjectRefused as refusal:
+        return type(refusal), refusal.reason
+
+
+def check(name: str, objects: Iterator[bytes] | list[bytes], form: Form) -> None:
+    """Put objects through a Deidentifier that remembers, and each through a fresh one."""
+    shared = Deidentifier(_procedures()[name], pseudonyms())
+    sizes = random.Random(7)
+    for number, one in enumerate(objects):
+        remembered = outcome(shared, one, form, sizes.choice([None, 64, 1000]))
+
+        assert remembered == outcome(Deidentifier(_procedures()[name], pseudonyms()), one, form), number
+
+
+# --- objects made with pydicom --------------------------------------------------------------------------
+
+
+def _bytes(ds: Dataset, form: Form) -> bytes:
+    buffer = BytesIO()
+    dcmwrite(buffer, ds, implicit_vr=form is IMPLICIT, little_endian=True, force_encoding=True)
+    return buffer.getvalue()
+
+
+def _slices(count: int) -> Iterator[Dataset]:
+    """Yield the slices of a series as a scanner sends them."""
+    base = dcmread(get_testdata_file("CT_small.dcm"))
+    base.PatientName, base.PatientID = "Zabrowska^Ilse", "MR-40815"
+    base.SeriesDescription = "chest"
+    base.ReferencedImageSequence = Sequence([Dataset()])
+    for number in range(count):
+        ds = Dataset(base)
+        ds.SOPInstanceUID = f"1.2.3.4.{number}"
+        ds.InstanceNumber, ds.SliceLocation = str(number), f"{number * 1.25:.2f}"
+        ds.ImagePositionPatient = ["0", "0", f"{number * 1.25:.2f}"]
+        ds.ContentTime = f"1015{number:02d}"
+        ds.WindowCenter = str(40 + number % 3)
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
+            "1.2.840.10008.5.1.4.1.1.2",
+            f"1.2.3.9.{number}",
+        )
+        ds.ReferencedImageSequence = Sequence([item])
+        yield ds
+
+
+def _change(ds: Dataset, choose: random.Random) -> None:
+    """Change one thing, as the next object of another series or patient may have it."""
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: setattr(ds, "PatientName", choose.choice(["Miller^Ann", "Zabrowska^Ilse", "Lee^Kim", ""])),
+        lambda: setattr(ds, "PatientID", choose.choice(["4711", "MR-40815", ""])),
+        lambda: setattr(ds, "PatientBirthDate", choose.choice(["19500101", ""])),
+        lambda: setattr(ds, "StudyInstanceUID", f"1.2.3.7.{choose.randrange(3)}"),
+        lambda: setattr(
+            ds, "StudyDescription", choose.choice(["head of Miller", "ZABROWSKA chest", "chest", ""])
+        ),
+        lambda: setattr(
+            ds, "SeriesDescription", choose.choice(["LEE", "chest 12.03.2024", "seen by Dr Kowalski"])
+        ),
+        lambda: setattr(ds, "ReferringPhysicianName", choose.choice(["Chest^Dr", "Kowalski^Jan"])),
+        lambda: setattr(ds, "BurnedInAnnotation", choose.choice(["YES", "NO", ""])),
+        lambda: setattr(ds, "Modality", choose.choice(["CT", "CT", "MR"])),
+        lambda: setattr(
+            ds, "SOPClassUID", choose.choice(["1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.7"])
+        ),
+        lambda: setattr(ds, "SpecificCharacterSet", choose.choice(["ISO_IR 100", "ISO_IR 192"])),
+        lambda: setattr(ds, "DeidentificationMethod", choose.choice(["deid_node: before", "other"])),
+        lambda: setattr(ds, "StudyDate", choose.choice(["20240312", "20240101", "no date", ""])),
+        lambda: setattr(ds, "ImageComments", choose.choice(["of Zabrowska", "Miller", "nothing"])),
+        lambda: setattr(ds, "KVP", choose.choice(["120", "80", None])),
+        lambda: ds.__delitem__(choose.choice([elem.tag for elem in ds if elem.tag > 0x00100030])),
+        lambda: setattr(ds, "PixelData", bytes(2 * choose.randrange(1, 20000))),
+        lambda: ds.add_new(0x00431027, "SH", choose.choice(["/1.0:1", "/0.5:1"])),
+        lambda: ds.add_new(0x00091001, "LO", choose.choice(["Miller", "GE"])),
+        lambda: ds.add_new(0x00190010, "LO", choose.choice(["GEMS_ACQU_01", "SOMEBODY"])),
+        lambda: ds.add_new(0x00191023, "DS", choose.choice(["1.0", "2.0"])),
+        lambda: ds.ReferencedImageSequence[0].add_new(0x00280301, "CS", choose.choice(["YES", "NO"])),
+        lambda: ds.ReferencedImageSequence[0].add_new(
+            0x00100010, "PN", choose.choice(["Chest^X", "Miller^Y"])
+        ),
+        lambda: ds.ReferencedImageSequence.append(Dataset()),
+    )
+    choose.choice(changes)()
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=lambda form: form.name)
+@pytest.mark.parametrize("name", ["basic", "options", "hand"])
+def test_the_slices_of_a_series_are_what_they_are_alone(name: str, form: Form) -> None:
+    check(name, [_bytes(ds, form) for ds in _slices(12)], form)
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=lambda form: form.name)
+@pytest.mark.parametrize("name", ["basic", "options", "hand"])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_object_of_another_series_or_patient_is_what_it_is_alone(name: str, form: Form, seed: int) -> None:
+    choose = random.Random(seed)
+    objects = []
+    for number, ds in enumerate(_slices(60)):
+        if number > 3 and choose.random() < 0.7:
+            _change(ds, choose)
+        objects.append(_bytes(ds, form))
+
+    check(name, objects, form)
+
+
+# --- objects made of bytes ------------------------------------------------------------------------------
+
+
+def _elements(form: Form, number: int) -> list[bytes]:
+    item = form.item(
+        form.element(0x00080104, "LO", b"left lobe"), form.element(0x00081155, "UI", b"1.2.%d" % (number % 2))
+    )
+    return [
+        form.element(0x00080005, "CS", b"ISO_IR 100"),
+        form.element(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.7"),
+        form.element(0x00080018, "UI", b"1.2.3.%d" % number),
+        form.element(0x00080020, "DA", b"20240312"),
+        form.element(0x00080060, "CS", b"CT"),
+        form.element(0x00081030, "LO", b"chest"),
+        form.sequence(0x00081140, item),
+        form.element(0x00090010, "LO", b"ACME"),
+        form.element(0x00091001, "DS", b"1.%d" % (number % 3)),
+        form.element(0x00091002, "LT", b"chest of nobody"),
+        form.element(0x00091003, "LO", b"secret"),
+        form.element(0x00100010, "PN", b"Zabrowska^Ilse"),
+        form.element(0x00100020, "LO", b"MR-40815"),
+        form.element(0x00200013, "IS", b"%d" % number),
+        form.element(0x00204000, "LT", b"a remark"),
+        form.element(0x00280010, "US", form.us(number)),
+        form.element(0x7FE00010, "OW", bytes(100)),
+    ]
+
+
+def _spoil(elements: list[bytes], form: Form, choose: random.Random) -> bytes:
+    """Return the dataset with one thing wrong or unusual."""
+    number = choose.randrange(3, len(elements))
+    element = elements[number]
+    tag = 0x00200000 + choose.randrange(0x10, 0x3000)
+    odd = choose.choice([b"odd", b"Zabrowska", b"1.5", b"x"])
+    changed: tuple[Callable[[], list[bytes]], ...] = (
+        lambda: [*elements[:number], *elements[number + 1 :]],
+        lambda: [*elements[:number], element, *elements[number:]],
+        lambda: [*elements[:number], elements[number - 1], *elements[number + 1 :]],
+        lambda: [*elements[:14], form.element(tag, "LO", b"new"), *elements[14:]],
+        lambda: [*elements[:14], form.element(0x00204000, "LT", odd, length=len(odd)), *elements[15:]],
+        lambda: [*elements[:5], form.element(0x00081030, "LO", odd, length=len(odd)), *elements[6:]],
+        lambda: [*elements[:5], form.element(0x00081030, "UT", b"of Zabrowska"), *elements[6:]],
+        lambda: [*elements[:6], form.sequence(0x00081140, undefined=True), *elements[7:]],
+        lambda: [
+            *elements[:6],
+            form.sequence(0x00081140, form.item(form.element(0x00280301, "CS", b"YES"))),
+            *elements[7:],
+        ],
+        lambda: [
+            *elements[:6],
+            form.sequence(0x00081140, form.item(form.element(0x00100010, "PN", b"Chest^A"))),
+            *elements[7:],
+        ],
+        lambda: [
+            *elements[:7],
+            form.element(0x00090010, "LO", choose.choice([b"OTHER", b"ACME  "])),
+            *elements[8:],
+        ],
+        lambda: [*elements[:8], form.element(0x00091001, "DS", b"40815"), *elements[9:]],
+        lambda: [*elements[:9], form.element(0x00091002, "LT", b"Zabrowska"), *elements[10:]],
+        lambda: [*elements[:11], form.element(0x00100010, "PN", b"Chest^Remark"), *elements[12:]],
+        lambda: [*elements[:13], form.element(0x00200013, "IS", b"Zabrowska "), *elements[14:]],
+        lambda: [*elements[:-1], form.element(0x60003000, "OW", bytes(20)), elements[-1]],
+        lambda: elements[:-1],
+    )
+    dataset = b"".join(choose.choice(changed)())
+    if choose.random() < 0.15:
+        return dataset[: choose.randrange(len(dataset))]
+    if choose.random() < 0.15:
+        position = choose.randrange(len(dataset))
+        return dataset[:position] + bytes([choose.randrange(256)]) + dataset[position + 1 :]
+    return dataset
+
+
+@_PER_FORM
+@pytest.mark.parametrize("seed", range(6))
+def test_a_spoiled_object_is_what_it_is_alone(form: Form, seed: int) -> None:
+    choose = random.Random(seed)
+    objects = []
+    for number in range(150):
+        elements = _elements(form, number % 7)
+        objects.append(_spoil(elements, form, choose) if choose.random() < 0.6 else b"".join(elements))
+
+    check("hand", objects, form)
+
+
+@_PER_FORM
+def test_a_private_value_that_varies_is_known_by_its_creator(form: Form) -> None:
+    objects = [b"".join(_elements(form, number)) for number in range(9)]
+    other = form.element(0x00090010, "LO", b"ECMA")
+    objects += [one.replace(form.element(0x00090010, "LO", b"ACME"), other) for one in objects]
+
+    check("private", objects, form)
+
+
+@_PER_FORM
+def test_a_rule_of_the_sending_system_holds_for_every_object(form: Form) -> None:
+    gate = Gate(Condition.parse("calling_ae == 'CT2'"), "not from there")
+    shared = Deidentifier(procedure(unlisted=Action.K, excludes=(gate,)), pseudonyms())
+    for number in range(9):
+        calling = "CT2" if number in (4, 7) else "CT1"
+        rewrite = shared.begin(transfer_syntax_uid=form.transfer_syntax_uid, origin={"calling_ae": calling})
+        refusal: type[Exception] | None = None
+        try:
+            rewrite.feed(b"".join(_elements(form, number)))
+            rewrite.finish()
+        except ObjectRefused as one:
+            refusal = type(one)
+
+        assert refusal is (Excluded if calling == "CT2" else None)
+
+
+def test_objects_in_other_encodings_between_those_of_a_series_change_nothing() -> None:
+    shared = Deidentifier(_procedures()["hand"], pseudonyms())
+    for number in range(12):
+        for form in (EXPLICIT, BIG, IMPLICIT):
+            dataset = b"".join(_elements(form, number))
+
+            assert outcome(shared, dataset, form) == outcome(
+                Deidentifier(_procedures()["hand"], pseudonyms()), dataset, form
+            )
+
+
+def test_the_files_of_two_series_in_turn_are_what_they_are_alone() -> None:
+    content = Path(str(get_testdata_file("MR_small.dcm"))).read_bytes()
+    other = content[read_part10(BytesIO(content)).offset :]
+    objects = [one for ds in _slices(10) for one in (_bytes(ds, EXPLICIT), other)]
+
+    check("options", objects, EXPLICIT)
