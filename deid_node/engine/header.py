@@ -135,12 +135,17 @@ class HeaderWriter:
         Raises:
             ObjectRefused: one of its kinds.
         """
-        followed = series.follow(b, self._budget, self._subject_of)
+
+        def checked(facts: Facts) -> Subject:
+            self._check_identity(facts)
+            self._check_gates(facts, series.gate_values)
+            return self._subject_of(facts)
+
+        followed = series.follow(b, self._budget, checked)
         if followed is None:
             return None
         facts = followed.subject.facts
-        sop_class_uid = self._check_identity(facts)
-        self._check_gates(facts, series.gate_values)
+        sop_class_uid = facts.ascii(SOP_CLASS_UID)
         counts = followed.subject.counts
         new_uid = value_after(series.plan, followed.place, facts.element(SOP_INSTANCE_UID))
         followed.subject.counts = counts

@@ -65,6 +65,19 @@ class _Step:
     simple: Entry | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A header of the structure that is remembered, before what varies was decided.
+
+    `open` are the elements whose new bytes depend on the object, each with its index in `out`.
+    """
+
+    out: Buffers
+    varying: list[bytes]
+    open: list[tuple[int, Element]]
+    length: int
+
+
 @dataclass(slots=True)
 class Followed:
     """The header of an object that a series could follow.
@@ -169,26 +182,22 @@ class Series:
 
         Args:
             b: at least as many bytes as the remembered header has.
-            subject_of: makes the subject of the object from its facts.
+            subject_of: makes the subject of the object from its facts, once all elements are found; may
+                refuse the object.
 
         Raises:
             ObjectRefused: as rewriting would.
         """
         for _ in range(len(self.known)):
             facts = SeriesFacts(self, b, budget)
-            subject = subject_of(facts)
-            subject.spared = self.spared
-            place = Place(b, [], self.encoding, subject)
             try:
-                found = self._compare(b, budget, facts, place)
+                found = self._compare(b, budget, facts)
             except Incomplete:
                 return None
             if found is None:
                 return None
             if not isinstance(found, int):
-                if self.plan.creators:
-                    found.place.elements = facts.elements
-                return found
+                return self._rewritten(found, facts, subject_of(facts), b, budget)
             try:
                 learned = self._learn(b, budget, *self._where(found, facts))
             except Incomplete:
@@ -199,13 +208,13 @@ class Series:
 
     # --- comparing ----------------------------------------------------------------------------
 
-    def _compare(self, b: bytes, budget: Budget, facts: SeriesFacts, place: Place) -> Followed | int | None:
+    def _compare(self, b: bytes, budget: Budget, facts: SeriesFacts) -> _Compared | int | None:
         """Follow all steps; return the number of a segment that differs, None for another structure."""
         p = 0
         out: Buffers = []
         varying: list[bytes] = []
+        open_: list[tuple[int, Element]] = []
         starts = facts.starts
-        subject = place.subject
         for number, step in enumerate(self.steps):
             starts.append(p)
             if step.raw is not None:
@@ -225,14 +234,28 @@ class Series:
                     p = q
                     continue
                 return None
-            new = self._vary(b, p, budget, step, place)
-            if new is None:
+            element = element_at(b, p, len(b), self.encoding, budget)
+            if element[0] != self.known[step.first].element[0] or self._matters(b, element):
                 return None
-            element, made = new
-            out.append(made)
-            varying.append(made)
+            open_.append((len(out), element))
+            out.append(b"")
             p = element[3]
-        if not self._ends(b, p) or subject.residual(varying):
+        return _Compared(out, varying, open_, p) if self._ends(b, p) else None
+
+    def _rewritten(
+        self, found: _Compared, facts: SeriesFacts, subject: Subject, b: bytes, budget: Budget
+    ) -> Followed | None:
+        """Decide what depends on the object; every element of it can be asked for by now."""
+        subject.spared = self.spared
+        place = Place(b, [], self.encoding, subject)
+        if self.plan.creators:
+            place.elements = facts.elements
+        for index, element in found.open:
+            new = self.plan.rewrite(place, [element], element[1], element[3])
+            made = b[element[1] : element[3]] if new is None else b"".join(new)
+            found.out[index] = made
+            found.varying.append(made)
+        if subject.residual(found.varying):
             return None
         budget.spend(len(self.known))
         kept, changed, removed, cleaned = self.still
@@ -244,7 +267,7 @@ class Series:
         counts = subject.counts
         attributes = self._captured(facts, place)
         subject.counts = counts
-        return Followed(out, p, subject, place, attributes, after)
+        return Followed(found.out, found.length, subject, place, attributes, after)
 
     def _end_of_plain(self, b: bytes, p: int) -> int:
         """Return the end of an element of even, defined length; 0 when it is another or not there."""
@@ -255,18 +278,6 @@ class Series:
             (n,) = encoding.long(b, v)
             v += 4
         return 0 if n & 1 or v + n > len(b) else v + n
-
-    def _vary(
-        self, b: bytes, p: int, budget: Budget, step: _Step, place: Place
-    ) -> tuple[Element, bytes] | None:
-        known = self.known[step.first]
-        element = element_at(b, p, len(b), self.encoding, budget)
-        if element[0] != known.element[0] or self._matters(b, element):
-            return None
-        new = self.plan.rewrite(place, [element], element[1], element[3])
-        if new is None:
-            return element, b[element[1] : element[3]]
-        return element, b"".join(new)
 
     def _matters(self, b: bytes, element: Element) -> bool:
         """Tell whether a value that varies decides over other elements."""
@@ -390,7 +401,11 @@ def _remembered(
         subject.changed - before[1],
         subject.removed - before[2],
         subject.cleaned - before[3],
-        watched=code >> 16 in _WATCHED or _matters(place.b, element, plan.encoding, gates),
+        watched=(
+            code >> 16 in _WATCHED
+            or _matters(place.b, element, plan.encoding, gates)
+            or (bool(plan.creators) and code >> 32 & 1 == 1 and code >> 16 & 0xFFFF <= 0xFF)
+        ),
         varies=subject.fickle > before[4],
     )
 
