@@ -176,7 +176,7 @@ class Oracle:
         if not _fits(tag, vr):
             return None
         if rule.call is not None:
-            return Anything(value, or_original=False)
+            return Anything(value, or_original=True)  # an age may stay as it is
         return self._value(tag, meant, value, rule.action)
 
     def _value(self, tag: int, vr: str, value: bytes, action: Action) -> bytes | Anything | None:
