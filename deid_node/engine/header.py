@@ -108,6 +108,7 @@ class HeaderWriter:
         new_uid = self._value_after(SOP_INSTANCE_UID, plan, place, inserts)
         if not new_uid:
             raise Rejected("the procedure leaves no SOP Instance UID", code="no-sop-instance")
+        _check_uid(new_uid)
         subject.forget_counts()
         out = _composed(plan, place, inserts)
         chosen = plan
@@ -148,6 +149,7 @@ class HeaderWriter:
         sop_class_uid = facts.ascii(SOP_CLASS_UID)
         counts = followed.subject.counts
         new_uid = value_after(series.plan, followed.place, facts.element(SOP_INSTANCE_UID))
+        _check_uid(new_uid)
         followed.subject.counts = counts
         return Written(
             followed.out,
@@ -183,9 +185,7 @@ class HeaderWriter:
             raise Rejected("the dataset has no SOP Class UID", code="no-sop-class")
         if not sop_instance_uid:
             raise Rejected("the dataset has no SOP Instance UID", code="no-sop-instance")
-        for uid in (sop_class_uid, sop_instance_uid):
-            if not _UID.fullmatch(uid):
-                raise Rejected("the SOP class or instance is named by what is no UID", code="invalid-uid")
+        _check_uid(sop_class_uid)
         if wanted_class is not None and wanted_class != sop_class_uid:
             raise Mismatch("the SOP class of the dataset is not that of the request")
         if wanted_instance is not None and wanted_instance != sop_instance_uid:
@@ -280,6 +280,12 @@ class HeaderWriter:
             ]
             return (decode(whole[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
         return value_after(plan, place, place.subject.facts.element(tag))
+
+
+def _check_uid(uid: str) -> None:
+    """Refuse what cannot name the SOP class or instance of the result."""
+    if not _UID.fullmatch(uid):
+        raise Rejected("the SOP class or instance is named by what is no UID", code="invalid-uid")
 
 
 def _composed(plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> Buffers:

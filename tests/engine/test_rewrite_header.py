@@ -69,6 +69,17 @@ def test_an_identity_that_is_no_uid_is_rejected(form: Form, uid: str) -> None:
         assert refusal.value.code == "invalid-uid" and uid not in str(refusal.value)
 
 
+@_PER_FORM
+def test_an_instance_whose_name_is_no_uid_gets_one(form: Form) -> None:
+    mapping = procedure({0x00080018: Action.U})
+
+    output = run(mapping, form.dataset(sop_instance_uid="hash-of-another-program"), form)
+
+    assert output == form.dataset(sop_instance_uid=pseudonyms().uid(b"hash-of-another-program").decode())
+    with pytest.raises(Rejected):
+        run(mapping, form.dataset(sop_instance_uid="1.2.3\\1.2.4"), form)
+
+
 @pytest.mark.parametrize("uid", ["1.2.003.4", "1.2." + "3" * 60, "2.25.0"])
 def test_a_uid_that_devices_write_passes(uid: str) -> None:
     dataset = EXPLICIT.dataset(sop_instance_uid=uid)
