@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from deid_node.settings_network import LimitSettings, PeerSettings, TLSSettings
+from deid_node.settings_records import AuditSettings, CrosswalkSettings, PseudonymKind
 from deid_node.settings_types import (
     Folder,
     Hours,
@@ -212,6 +213,14 @@ class SpoolSettings(Section):
         default=True,
         description="Sync to the disk before Success is answered. `false` can lose objects: for benchmarks.",
     )
+    keep_s: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Seconds that a file is kept after its last delivery."
+    )
+    history_days: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Days after which rows of settled objects are deleted; their counts stay. An object that "
+        "is sent again later is taken for a new one. Unset: never.",
+    )
 
 
 class QuarantineSettings(Section):
@@ -270,6 +279,11 @@ class Settings(BaseSettings):
         default=None,
         description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file.",
     )
+    pseudonyms: PseudonymKind = Field(
+        default=PseudonymKind.KEYED,
+        description="`keyed`: computed from the original with the project key. `random`: drawn and kept in a "
+        "table, for rules that forbid codes derived from the person.",
+    )
     stop_limit_s: Seconds = Field(
         default=30.0, description="Seconds that running associations get to finish on stop."
     )
@@ -280,6 +294,8 @@ class Settings(BaseSettings):
     tls: TLSSettings = Field(default=TLSSettings(), description="TLS.")
     limits: LimitSettings = Field(default=LimitSettings(), description="Limits.")
     spool: SpoolSettings = Field(default=SpoolSettings(), description="Spool.")
+    crosswalk: CrosswalkSettings = Field(default=CrosswalkSettings(), description="Crosswalk.")
+    audit: AuditSettings = Field(default=AuditSettings(), description="Audit.")
     quarantine: QuarantineSettings = Field(default=QuarantineSettings(), description="Quarantine.")
     log: LogSettings = Field(default=LogSettings(), description="Log.")
     peers: dict[Name, PeerSettings] = Field(default={}, description="Peers by name.")
@@ -323,3 +339,13 @@ class Settings(BaseSettings):
     def quarantine_folder(self) -> Path:
         """Where sealed objects lie."""
         return self.quarantine.folder or self.state / "quarantine"
+
+    @property
+    def crosswalk_folder(self) -> Path:
+        """Where the crosswalk and random codes lie."""
+        return self.crosswalk.folder or self.state / "crosswalk"
+
+    @property
+    def audit_folder(self) -> Path:
+        """Where the audit stream lies."""
+        return self.audit.folder or self.state / "audit"

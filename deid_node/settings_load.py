@@ -33,6 +33,8 @@ _PATHS: Final = (
     ("spool", "folder"),
     ("quarantine", "folder"),
     ("quarantine", "public_key"),
+    ("crosswalk", "folder"),
+    ("audit", "folder"),
     ("tls", "certificate"),
     ("tls", "key"),
     ("tls", "ca"),

@@ -40,7 +40,7 @@ class KeyRing:
         """Return the key of an epoch, None when it is not here."""
         return self.current if epoch == self.epoch else self.former.get(epoch)
 
-    def keys(self) -> Iterator[tuple[str, Key]]:
+    def items(self) -> Iterator[tuple[str, Key]]:
         """Yield every epoch with its key, the one in use first."""
         yield self.epoch, self.current
         yield from self.former.items()

@@ -35,6 +35,7 @@ from deid_node.errors import (
 from deid_node.log import describe
 from deid_node.node.memory import MemoryBudget, Share, default_budget
 from deid_node.node.peers import Peers
+from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
 from deid_node.node.through import NotForwarded, Passage
 from deid_node.settings import OnReject
@@ -120,8 +121,10 @@ class NodeIntake:
         spool: Spool,
         sealer: Sealer | None = None,
         memory: MemoryBudget | None = None,
+        records: Records,
     ) -> None:
         self._gates = peers, routes
+        self._records = records
         self._spool = spool
         self._sealer = sealer
         self._memory = memory or MemoryBudget(default_budget())
@@ -142,7 +145,9 @@ class NodeIntake:
         elif routes.called(caller.called) is None:
             rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
         else:
+            self._records.tell("association-accepted", caller)
             return None
+        self._records.tell("association-rejected", caller, reason=rejection.word)
         _LOG.warning(
             "node.peer_rejected",
             association=caller.association,
@@ -167,9 +172,10 @@ class NodeIntake:
         if not route.is_open_to(peers.names_of(caller)):
             refusal = _refusal_of(route, caller, request, "not-authorized", "the peer may not use this route")
             _record(self._spool, refusal)
+            self._records.tell("object-refused", caller, route=route.name, code="not-authorized")
             return _Answered(_NOT_AUTHORIZED)
         sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
-        return _Arrival(self._spool, route, caller, request, sealer, self._memory.share())
+        return _Arrival(self._spool, route, caller, request, sealer, self._memory.share(), self._records)
 
 
 class _Answered:
@@ -200,8 +206,10 @@ class _Arrival:
         request: StoreRequest,
         sealer: Sealer | None,
         memory: Share,
+        records: Records,
     ) -> None:
         self._spool = spool
+        self._records = records
         self._route = route
         self._caller = caller
         self._request = request
@@ -275,14 +283,17 @@ class _Arrival:
         assert self._draft is not None
         last, summary = self._rewrite.finish()
         self._draft.write(summary.heading, last)
+        self._records.keep(self._rewrite, summary)
         commit = self._draft.commit(
             summary,
             route=self._route.name,
             destinations=self._route.destinations,
             origin=_origin(self._caller),
             profile=self._route.procedure.digest,
+            epoch=self._records.pseudonyms.epoch,
         )
         self._drop()
+        self._records.stored(self._caller, self._route.name, commit, summary, self._route.procedure.digest)
         _LOG.info(
             "node.object_stored",
             association=self._caller.association,
@@ -334,6 +345,18 @@ class _Arrival:
             self._route, self._caller, self._request, refusal.code, refusal.reason, path=refusal.path
         )
         _record(self._spool, row)
+        kept = answer is _SUCCESS and not isinstance(refusal, Excluded)
+        event = "object-excluded" if isinstance(refusal, Excluded) else "object-refused"
+        self._records.tell(
+            "object-quarantined" if kept else event,
+            self._caller,
+            route=self._route.name,
+            code=refusal.code,
+            path=refusal.path,
+            status=answer.status.code,
+            sop_class_uid=self._request.sop_class_uid,
+            digest=row.digest[:8].hex(),
+        )
         _LOG.info(
             "node.object_excluded" if isinstance(refusal, Excluded) else "node.object_refused",
             association=self._caller.association,
@@ -342,7 +365,7 @@ class _Arrival:
             reason=refusal.reason,
             path=refusal.path,
             status=answer.status.code,
-            quarantined=answer is _SUCCESS and not isinstance(refusal, Excluded),
+            quarantined=kept,
         )
 
     def _tell_not_forwarded(self, error: NotForwarded) -> None:

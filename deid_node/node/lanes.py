@@ -9,7 +9,7 @@ import structlog
 
 from deid_node.delivery.breaker import Circuit
 from deid_node.delivery.destination import Destination
-from deid_node.delivery.lane import Lane, LaneStatus
+from deid_node.delivery.lane import Lane, LaneStatus, Observer, observe_nothing
 from deid_node.node.destinations import policy_of
 from deid_node.settings import Settings
 from deid_node.spool.entry import Entry
@@ -23,13 +23,23 @@ _GRACE_S: Final = 10.0
 class Lanes:
     """One lane for each destination."""
 
-    def __init__(self, spool: Spool, settings: Settings, destinations: Mapping[str, Destination]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        settings: Settings,
+        destinations: Mapping[str, Destination],
+        observe: Observer = observe_nothing,
+    ) -> None:
+        def tell_all(entry: Entry, outcome: Outcome) -> None:
+            tell(entry, outcome)
+            observe(entry, outcome)
+
         self._lanes = {
             name: Lane(
                 spool,
                 destination,
                 policy_of(settings.effective_destinations[name]),
-                observe=tell,
+                observe=tell_all,
                 takes_over=self._is_usable,
             )
             for name, destination in destinations.items()

@@ -18,20 +18,20 @@ import structlog
 
 from deid_node.dimse.association import Acceptor
 from deid_node.dimse.limits import AssociationLimits
-from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
 from deid_node.node.destinations import make_destinations, make_throughs, wanted_attributes
+from deid_node.node.housekeeping import Housekeeping
 from deid_node.node.intake import NodeIntake
-from deid_node.node.key_file import project_key
 from deid_node.node.lanes import Lanes
 from deid_node.node.memory import MemoryBudget, default_budget
 from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
 from deid_node.node.quarantine import Quarantine
+from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
@@ -55,6 +55,9 @@ _FIXED: Final = (
     "state",
     "key_file",
     "key",
+    "pseudonyms",
+    "crosswalk",
+    "audit",
     "limits",
     "spool",
     "quarantine",
@@ -71,7 +74,7 @@ class Node:
         self.file = loaded.file
         self.procedures: Mapping[str, Procedure] = {}
         self._running = ExitStack()
-        self._pseudonyms: Pseudonyms | None = None
+        self._records: Records | None = None
         self._spool: Spool | None = None
         self._intake: NodeIntake | None = None
         self._throughs: Mapping[str, Through] = {}
@@ -88,22 +91,29 @@ class Node:
         settings = self.settings
         with ExitStack() as started:
             self.procedures = compile_procedures(settings)
-            key, _ = project_key(settings)
-            self._pseudonyms = Pseudonyms(key)
-            spool = self._spool = Spool.open(settings.spool_folder, durable=settings.spool.durable)
+            records = self._records = Records.open(settings)
+            started.callback(records.close)
+            spool = self._spool = Spool.open(
+                settings.spool_folder, durable=settings.spool.durable, keep_s=settings.spool.keep_s
+            )
             started.callback(spool.close)
+            records.catch_up(spool.desk)
+            housekeeping = Housekeeping(spool, settings.spool)
+            started.callback(housekeeping.stop)
+            housekeeping.start()
             destinations = make_destinations(settings)
             self._throughs = make_throughs(settings, destinations)
             for through in self._throughs.values():
                 started.callback(through.close)
-            lanes = Lanes(spool, settings, destinations)
+            lanes = Lanes(spool, settings, destinations, records.settled)
             started.callback(lanes.stop)
             lanes.start()
             self._tls = acceptor_context(settings)
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
-                routes=make_routes(settings, self.procedures, self._pseudonyms, self._throughs),
+                routes=make_routes(settings, self.procedures, records, self._throughs),
                 spool=spool,
+                records=records,
                 sealer=_make_quarantine(settings),
                 memory=MemoryBudget(settings.limits.memory_bytes or default_budget()),
             )
@@ -111,6 +121,7 @@ class Node:
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
             self._running = started.pop_all()
+        records.tell("node-started", state=settings.state, epoch=records.pseudonyms.epoch)
         _LOG.info(
             "node.started",
             ae_title=settings.ae_title,
@@ -151,26 +162,31 @@ class Node:
     def reload(self, read: Callable[[], Loaded]) -> None:
         """Take over peers, routes and profiles from new settings: all of them or, on any problem, none."""
         assert self._intake is not None
-        assert self._pseudonyms is not None
+        assert self._records is not None
         try:
             settings = read().settings
             changed = [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]
             if changed:
                 raise ConfigurationError(*(f"{name}: needs a restart to change." for name in changed))
             procedures = compile_procedures(settings)
-            routes = make_routes(settings, procedures, self._pseudonyms, self._throughs)
+            routes = make_routes(settings, procedures, self._records, self._throughs)
             check_tls(settings)
             if self._tls is not None:
                 renew(self._tls, settings)
         except ConfigurationError as error:
             _LOG.error("node.reload_refused", problem=list(error.problems))
+            self._records.tell("reload-refused", problems=len(error.problems))
             return
         self._intake.replace_gates(Peers(settings.peers), routes)
         self.settings, self.procedures = settings, procedures
         _LOG.info("node.reloaded", routes=[route.name for route in routes])
+        profiles = {route.name: route.procedure.digest for route in routes}
+        self._records.tell("reloaded", routes=list(profiles), profiles=list(profiles.values()))
 
     def stop(self) -> None:
         """Take no new association, let running ones finish within the limit, then stop the rest."""
+        if self._records is not None:
+            self._records.tell("node-stopping")
         self._running.close()
         _LOG.info("node.stopped")
 
@@ -188,7 +204,7 @@ def was_mended(spool: Spool) -> bool:
 def make_routes(
     settings: Settings,
     procedures: Mapping[str, Procedure],
-    pseudonyms: Pseudonyms,
+    records: Records,
     throughs: Mapping[str, Through],
 ) -> Routes:
     """Return the routes with their engines."""
@@ -203,7 +219,7 @@ def make_routes(
     routes = []
     for name, route in settings.effective_routes.items():
         procedure = procedures[route.profile]
-        capture = NEEDED_ATTRIBUTES | wanted_attributes(settings, route.destinations)
+        capture = NEEDED_ATTRIBUTES | records.captured | wanted_attributes(settings, route.destinations)
         secrets = read_secrets(procedure.secrets, settings.state)
         routes.append(
             Route(
@@ -211,7 +227,7 @@ def make_routes(
                 called=route.called,
                 procedure=procedure,
                 deidentifier=Deidentifier(
-                    procedure, pseudonyms, limits=engine_limits, capture=capture, secrets=secrets
+                    procedure, records.pseudonyms, limits=engine_limits, capture=capture, secrets=secrets
                 ),
                 destinations=route.destinations,
                 peers=None if route.peers is None else frozenset(route.peers),

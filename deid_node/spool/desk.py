@@ -110,6 +110,10 @@ SELECT d.id, d.item, i.route, d.destination, d.state, d.why, d.status, d.attempt
   i.series_uid
 FROM delivery d JOIN item i ON i.id = d.item WHERE {where} ORDER BY d.id LIMIT ?
 """
+_ARRIVAL: Final = (
+    *("id", "route", "profile", "epoch", "sop_class_uid", "sop_instance_uid", "study_uid", "series_uid"),
+    *("association", "calling", "called", "address", "received_at"),
+)
 _BY_REFUSAL: Final = """
 SELECT route, code, reason, count(DISTINCT CASE digest WHEN x'' THEN CAST(id AS BLOB) ELSE digest END),
   sum(count), max(last_at)
@@ -153,6 +157,26 @@ class Desk:
             found.destinations,
             found.oldest_unsettled_at,
         )
+
+    def arrivals(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Return who brought the items after one, and what they are: for an audit.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            rows = conn.execute(
+                f"SELECT {', '.join(_ARRIVAL)}, revision FROM item WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608  # our own names
+                (after, limit),
+            ).fetchall()
+        return [
+            {
+                "item": row[0],
+                "kind": "revision" if row[-1] else "new",
+                **dict(zip(_ARRIVAL[1:], row[1:-1], strict=True)),
+            }
+            for row in rows
+        ]
 
     def retry(self, selection: Selection = Selection()) -> int:  # frozen
         """Let deferred, held and refused entries be tried at once; returns how many.

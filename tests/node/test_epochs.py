@@ -51,7 +51,7 @@ def test_the_ring_holds_every_epoch_and_makes_with_the_last(tmp_path: Path) -> N
     ring = key_ring(settings)
 
     assert ring.epoch == last
-    assert len(list(ring.keys())) == 3
+    assert len(list(ring.items())) == 3
     kept = ring.key(first.epoch)
     assert kept is not None
     assert Pseudonyms(kept).uid(b"1.2") == Pseudonyms(first).uid(b"1.2")

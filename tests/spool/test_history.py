@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,7 +198,7 @@ def test_a_ledger_of_the_first_version_is_migrated_and_its_counts_add_up(tmp_pat
         conn.execute("PRAGMA user_version = 1")
         for item, (state, delivery) in enumerate([("purged", "delivered")] * 3 + [("damaged", "held")], 1):
             conn.execute(
-                f"INSERT INTO item VALUES (?, ?, ?, {columns}, '', '', '', '', 0, 0, 0, 0, '[]', 1, 1)",  # noqa: S608
+                f"INSERT INTO item VALUES (?, ?, ?, {columns}, '', '', '', '', 0, 0, 0, 0, '[]', 1, 1)",
                 (item, f"aa{item}", state),
             )
             conn.execute(

@@ -1,0 +1,104 @@
+"""Random codes: drawn once for each patient, UID and date shift, and kept in the crosswalk file.
+
+The table is what makes them consistent, so it is backed up like the ledger and shared by no two
+projects. Rows hold the code alone; the original is found by its keyed index and is not in them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from deid_node.errors import ConfigurationError, SpoolError
+from deid_node.node.crosswalk_vault import Vault
+
+_DRAWN: Final = 32
+_CACHED: Final = 100_000
+
+
+class RandomCodes:
+    """The table of codes of one project (a `CodeTable` of the engine)."""
+
+    def __init__(self, vault: Vault) -> None:
+        """Use the table in a vault.
+
+        Raises:
+            ConfigurationError: the key of an epoch is missing, so that known patients would get new codes.
+        """
+        missing = vault.missing_epochs("code")
+        if missing:
+            raise ConfigurationError(
+                f"{vault.path}: random codes of epoch {', '.join(missing)} cannot be read; put the key of "
+                "that epoch beside the one in use. Without it known patients would get new codes."
+            )
+        self._vault = vault
+        self._known: dict[tuple[str, str], str] = {}
+        self._new: dict[bytes, tuple[tuple[str, str], str]] = {}
+
+    def code(self, kind: str, original: str, make: Callable[[bytes], str]) -> str:
+        """Return the code of an original, drawn when it has none; durable after `keep`."""
+        name = (kind, original)
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        with self._vault.lock:
+            known = self._known.get(name)
+            if known is None:
+                if len(self._known) >= _CACHED and not self._new:
+                    self._known.clear()
+                known = self._stored(kind, original)
+                if known is None:
+                    known = make(os.urandom(_DRAWN))
+                    self._new[self._vault.index(f"code/{kind}", original)] = (name, known)
+                self._known[name] = known
+        return known
+
+    def keep(self) -> None:
+        """Make new codes durable.
+
+        Raises:
+            SpoolError: they are not, or another process drew one for the same original first.
+        """
+        if not self._new:
+            return
+        vault = self._vault
+        lost = []
+        with vault.lock:
+            with vault.transaction() as conn:
+                for lookup, (name, code) in self._new.items():
+                    row = (lookup, vault.epoch, vault.seal(lookup, {"code": code}))
+                    if not conn.execute(
+                        "INSERT INTO code VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
+                    ).rowcount:
+                        lost.append(name)
+            self._new.clear()
+            if lost:
+                self._known.clear()
+        if lost:
+            raise SpoolError("Another process drew codes for the same originals; send the object again.")
+
+    def put(self, kind: str, original: str, code: str) -> bool:
+        """Take over a code that was given elsewhere; False when the original has that code already.
+
+        Raises:
+            ConfigurationError: the original has another code.
+        """
+        stored = self._stored(kind, original)
+        if stored is not None:
+            if stored != code:
+                raise ConfigurationError("The original has another code already; codes never change.")
+            return False
+        lookup = self._vault.index(f"code/{kind}", original)
+        with self._vault.transaction() as conn:
+            sealed = self._vault.seal(lookup, {"code": code})
+            conn.execute("INSERT INTO code VALUES (?, ?, ?)", (lookup, self._vault.epoch, sealed))
+        return True
+
+    def _stored(self, kind: str, original: str) -> str | None:
+        with self._vault.transaction() as conn:
+            for lookup in self._vault.indices(f"code/{kind}", original):
+                row = conn.execute("SELECT epoch, sealed FROM code WHERE lookup = ?", (lookup,)).fetchone()
+                if row is not None:
+                    return str(self._vault.unseal(lookup, row[0], row[1])["code"])
+        return None

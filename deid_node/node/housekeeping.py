@@ -1,0 +1,70 @@
+"""What a running node does by the clock: remove files that were kept long enough, delete old history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from deid_node.errors import SpoolError
+from deid_node.log import describe
+from deid_node.settings import SpoolSettings
+from deid_node.spool.spool import Spool
+
+_LOG: Final = structlog.get_logger(__name__)
+_PURGE_S: Final = 60.0
+_PRUNE_S: Final = 3600.0
+_DAY_S: Final = 86400.0
+
+
+class Housekeeping:
+    """A thread that looks after a spool, if the settings leave it anything to do."""
+
+    def __init__(
+        self, spool: Spool, settings: SpoolSettings, *, purge_s: float = _PURGE_S, prune_s: float = _PRUNE_S
+    ) -> None:
+        """Prepare; `purge_s` and `prune_s` are how often is looked for files and for history."""
+        self._spool = spool
+        self._tasks: list[tuple[float, Callable[[], None]]] = []
+        if settings.keep_s > 0:
+            self._tasks.append((min(purge_s, settings.keep_s), self._purge))
+        if settings.history_days is not None:
+            self._history_s = settings.history_days * _DAY_S
+            self._tasks.append((prune_s, self._prune))
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=task, name="housekeeping", daemon=True)
+            for task in self._tasks
+        ]
+
+    def start(self) -> None:
+        """Start, at once and then by the clock."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop after the step under way."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _repeat(self, every_s: float, task: Callable[[], None]) -> None:
+        while True:
+            try:
+                task()
+            except SpoolError as error:
+                _LOG.warning("node.housekeeping_failed", **describe(error))
+            if self._stopping.wait(every_s):
+                return
+
+    def _purge(self) -> None:
+        while self._spool.purge() and not self._stopping.is_set():
+            pass
+
+    def _prune(self) -> None:
+        count = self._spool.prune(self._history_s)
+        if count:
+            _LOG.info("node.history_deleted", count=count)

@@ -1,0 +1,193 @@
+"""What is written down beside an object: codes and crosswalk before it is acknowledged, audit after.
+
+Opens the pseudonyms of the project, too: which kind they are decides what has to be kept.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Final
+
+from deid_node.dimse.association import Caller
+from deid_node.engine.deidentified import Summary
+from deid_node.engine.keys import Pseudonyms, RandomPseudonyms
+from deid_node.engine.rewrite import Rewrite
+from deid_node.errors import SpoolError
+from deid_node.node.audit import STORED, AuditTrail
+from deid_node.node.crosswalk import PATIENT_ID, Crosswalk
+from deid_node.node.crosswalk_codes import RandomCodes
+from deid_node.node.crosswalk_vault import NAME, Vault
+from deid_node.node.epochs import KeyRing, key_ring
+from deid_node.settings import Settings
+from deid_node.settings_records import PseudonymKind
+from deid_node.spool.desk import Desk
+from deid_node.spool.entry import SERIES, STUDY, Commit, Entry
+from deid_node.spool.outcomes import Delivered, Held, Outcome, Refused
+
+_AT_A_TIME: Final = 1000
+_SETTLED: Final = {Delivered: "object-delivered", Held: "object-held", Refused: "object-not-taken"}
+
+
+class Records:
+    """The pseudonyms of a project and what is recorded of its objects."""
+
+    def __init__(
+        self,
+        pseudonyms: Pseudonyms,
+        *,
+        crosswalk: Crosswalk | None = None,
+        audit: AuditTrail | None = None,
+    ) -> None:
+        """Record in what is given; None records nothing."""
+        self.pseudonyms = pseudonyms
+        self.crosswalk = crosswalk
+        self.audit = audit
+        self._open = ExitStack()
+
+    @classmethod
+    def open(cls, settings: Settings) -> Records:
+        """Open what the settings switch on.
+
+        Raises:
+            ConfigurationError: a key cannot be used.
+            SpoolError: the crosswalk or the audit stream cannot be used.
+        """
+        ring = key_ring(settings)
+        with ExitStack() as opened:
+            vault = open_vault(settings, ring)
+            if vault is not None:
+                opened.callback(vault.close)
+            audit = open_audit(settings)
+            if audit is not None:
+                opened.callback(audit.close)
+            crosswalk = None
+            if vault is not None and settings.crosswalk.enabled:
+                crosswalk = Crosswalk(vault, names=settings.crosswalk.names)
+            records = cls(make_pseudonyms(settings, ring, vault), crosswalk=crosswalk, audit=audit)
+            records._open = opened.pop_all()
+        return records
+
+    @property
+    def captured(self) -> frozenset[int]:
+        """The attributes of the result that are recorded."""
+        return frozenset({PATIENT_ID}) if self.crosswalk is not None else frozenset()
+
+    def keep(self, rewrite: Rewrite, summary: Summary) -> None:
+        """Make durable what has to be known of an object before it is acknowledged.
+
+        Raises:
+            SpoolError: it is not; the sender has to keep the object.
+        """
+        if self.audit is not None and self.audit.is_behind:
+            raise SpoolError("The audit stream cannot be written; nothing new is taken.")
+        self.pseudonyms.keep()
+        if self.crosswalk is not None:
+            study_uid = summary.attributes.get(STUDY, "")
+            self.crosswalk.record(rewrite.original(), summary.attributes.get(PATIENT_ID, ""), study_uid)
+
+    def stored(self, caller: Caller, route: str, commit: Commit, summary: Summary, profile: str) -> None:
+        """Write down that an object is durable."""
+        if self.audit is not None:
+            heading, attributes = summary.heading, summary.attributes
+            self.audit.post(
+                STORED,
+                item=commit.item,
+                kind=commit.kind,
+                route=route,
+                profile=profile,
+                epoch=self.pseudonyms.epoch,
+                sop_class_uid=heading.sop_class_uid,
+                sop_instance_uid=heading.sop_instance_uid,
+                study_uid=attributes.get(STUDY, ""),
+                series_uid=attributes.get(SERIES, ""),
+                **_origin(caller),
+            )
+
+    def tell(self, event: str, caller: Caller | None = None, **fields: object) -> None:
+        """Write down what happened."""
+        if self.audit is not None:
+            self.audit.post(event, **fields, **({} if caller is None else _origin(caller)))
+
+    def settled(self, entry: Entry, outcome: Outcome) -> None:
+        """Write down what became of an object at a destination; what will be tried again is no news."""
+        if self.audit is None or not isinstance(outcome, Delivered | Held | Refused):
+            return
+        self.audit.post(
+            _SETTLED[type(outcome)],
+            item=entry.item,
+            entry=entry.id,
+            destination=entry.destination,
+            route=entry.route,
+            attempt=entry.attempt,
+            status=None if outcome.status is None else f"{outcome.status:04X}",
+            reason=None if isinstance(outcome, Delivered) else outcome.why,
+            sop_instance_uid=entry.sop_instance_uid,
+        )
+
+    def catch_up(self, desk: Desk) -> int:
+        """Write down arrivals that are in the ledger and that a crash kept out of the stream.
+
+        Raises:
+            SpoolError: ledger or stream cannot be read or written.
+        """
+        if self.audit is None:
+            return 0
+        last = self.audit.last_stored()
+        count = 0
+        while last is not None and (arrivals := desk.arrivals(last, _AT_A_TIME)):
+            for arrival in arrivals:
+                self.audit.write(STORED, recovered=True, **arrival)
+            last = int(arrivals[-1]["item"])
+            count += len(arrivals)
+        return count
+
+    def close(self) -> None:
+        """Write what waits and close everything."""
+        self._open.close()
+
+
+def make_pseudonyms(settings: Settings, ring: KeyRing, vault: Vault | None) -> Pseudonyms:
+    """Return the pseudonyms that the settings ask for.
+
+    Raises:
+        ConfigurationError: random codes of an epoch cannot be read.
+    """
+    if settings.pseudonyms is PseudonymKind.RANDOM and vault is not None:
+        return RandomPseudonyms(ring.current, RandomCodes(vault))
+    return Pseudonyms(ring.current)
+
+
+def open_vault(settings: Settings, ring: KeyRing) -> Vault | None:
+    """Return the file of crosswalk and random codes, None while neither is on.
+
+    Raises:
+        SpoolError: it cannot be used.
+    """
+    if not settings.crosswalk.enabled and settings.pseudonyms is not PseudonymKind.RANDOM:
+        return None
+    return Vault(settings.crosswalk_folder / NAME, ring, durable=settings.spool.durable)
+
+
+def open_audit(settings: Settings) -> AuditTrail | None:
+    """Return the audit stream, None when it is off.
+
+    Raises:
+        SpoolError: it cannot be used.
+    """
+    if not settings.audit.enabled:
+        return None
+    return AuditTrail(
+        settings.audit_folder,
+        max_bytes=settings.audit.max_bytes,
+        keep_days=settings.audit.keep_days,
+        durable=settings.spool.durable,
+    )
+
+
+def _origin(caller: Caller) -> dict[str, object]:
+    return {
+        "association": caller.association,
+        "calling": str(caller.calling),
+        "called": str(caller.called),
+        "address": caller.address,
+    }
