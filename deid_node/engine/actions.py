@@ -17,9 +17,10 @@ from deid_node.engine.encoding import LONG_VRS, ODD, UNDEFINED, vr_in
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
-from deid_node.engine.values import ValueFunction, value_function
+from deid_node.engine.values import ValueFunction, asks_others, value_function
 from deid_node.errors import Fault, Malformed, Rejected
 from deid_node.profile.procedure import Action, Dummies, Rule, Table
+from deid_node.profile.protected import PROTECTED
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
 
 _TEXT_VRS: Final = frozenset("LO SH ST LT UT UC".split())
@@ -57,7 +58,7 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     if vr_in(code) in ("SQ",) or not _fits(code):
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
-        entry: Entry = _Value(plan, code, vr, value_function(rule.call))
+        entry: Entry = _Value(vr, value_function(rule.call), asks_others(rule.call))
     elif rule.needs_value and rule.action in (Action.C, Action.K):
         entry = _or_dummy(plan, code, vr, _COMPILE[rule.action](plan, code, vr))
     else:
@@ -94,6 +95,7 @@ def _keep(plan: Plan, code: int, vr: str) -> Entry:
     if (
         plan.guard
         and code >> 32 != _PIXEL_GROUP
+        and code >> 16 not in PROTECTED
         and (vr in CHARSET_VRS or vr in ("UR", "AE", "CS") or vr in _BINARY_VRS)
     ):
         return _Guard(vr)
@@ -341,15 +343,16 @@ class _ShiftDate:
 class _Value:
     """A function of the profile, applied to each value of the element."""
 
-    __slots__ = ("function", "vr")
+    __slots__ = ("asks_others", "function", "vr")
 
-    def __init__(self, plan: Plan, code: int, vr: str, function: ValueFunction) -> None:
+    def __init__(self, vr: str, function: ValueFunction, asks_others: bool) -> None:
         self.vr = vr
         self.function = function
+        self.asks_others = asks_others
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         place.subject.personal += 1
-        place.subject.fickle += 1
+        place.subject.fickle += self.asks_others
         value = place.b[element[2] : element[3]]
         new = self.function(value, self.vr, element, place)
         return b"" if new is None else rebuilt(element, place, new)

@@ -21,6 +21,8 @@ from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
 from deid_node.engine.scan import Budget, Element
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
+from deid_node.engine.text_fold import fold
+from deid_node.engine.text_words import PLACEHOLDERS, TITLES, word_lists
 from deid_node.profile.procedure import Action, Procedure, Table
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -245,11 +247,22 @@ def _needles(facts: Facts, left: frozenset[int]) -> tuple[bytes, ...]:
     return _needles_in(names, ids)
 
 
+def _identifies(word: bytes) -> bool:
+    """Tell whether a part of a name tells a person from others: HEAD, TEST and DR do not."""
+    folded = fold(word.decode("latin-1"))
+    return (
+        len(word) >= _SHORTEST_NAME
+        and folded not in PLACEHOLDERS
+        and folded not in TITLES
+        and folded not in word_lists().clinical
+    )
+
+
 @lru_cache(maxsize=64)
 def _needles_in(names: tuple[bytes, ...], ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
     found: set[bytes] = set()
     for value in names:
-        found.update(word for word in _WORDS.split(value.upper()) if len(word) >= _SHORTEST_NAME)
+        found.update(word for word in _WORDS.split(value.upper()) if _identifies(word))
     for value in ids:
         found.update(
             word

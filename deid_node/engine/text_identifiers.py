@@ -204,13 +204,15 @@ def _sought_person(value: str, kind: Kind) -> _Sought:
 
 def _add_parts(components: list[str], parts: list[str], words: set[str], short: set[str]) -> None:
     """Add every part of a name as it may be spelled; small ones count only beside another."""
-    known = word_lists().is_known_word
+    lists = word_lists()
+    known = lists.is_known_word
     for component in components:
         for token in _TOKEN.findall(component):
             folded = fold(token)
             if folded not in parts:
                 continue
-            if len(folded) == 1 or folded in PARTICLES or (len(folded) == 2 and known(folded)):
+            describes = folded in lists.clinical and folded not in lists.names
+            if len(folded) == 1 or folded in PARTICLES or (len(folded) == 2 and known(folded)) or describes:
                 short.add(folded)
             else:
                 words |= {spelling for spelling in spellings(token) if len(spelling) > 1}
