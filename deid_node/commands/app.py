@@ -6,6 +6,7 @@ import typer
 
 from deid_node.commands import (
     check,
+    crosswalk,
     deidentify,
     explain,
     key,
@@ -35,6 +36,7 @@ app.command("echo")(peers.echo)
 app.command("status")(queue.status)
 app.add_typer(queue.app, name="queue")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(crosswalk.app, name="crosswalk")
 app.add_typer(key.app, name="key")
 app.add_typer(profile.app, name="profile")
 app.add_typer(procedure.app, name="procedure")

@@ -1,4 +1,4 @@
-"""`deid-node deidentify IN OUT`: a file or a folder tree, on all cores, without a network."""
+"""`deid-node deidentify IN... OUT`: files, trees, web addresses, object stores; without the network part."""
 
 from __future__ import annotations
 
@@ -9,114 +9,155 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from deid_node.commands import run_options as options
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json, KeyFile, Profile
 from deid_node.commands.terminal import complain, leave, print_json, say
 
 if TYPE_CHECKING:
-    from deid_node.files import FileResult
-    from deid_node.files_tree import Job
+    from deid_node.engine.rewrite import Deidentifier
+    from deid_node.files import Options
+    from deid_node.files_result import FileResult
 
-_MIRROR = "{input_path}/{input_stem}.dcm"
+_REMOTE = ("http://", "https://", "s3://")
 
 
 def deidentify(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A DICOM file, or a folder with such files.")],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The file to write, or the folder for results.")
-    ],
+    paths: options.Sources,
     profile: Profile = None,
     key_file: KeyFile = None,
     config: Config = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "--template", "-t", help="Path of each result below OUT, from de-identified attributes."
-        ),
-    ] = None,
-    mirror: Annotated[
-        bool,
-        typer.Option(
-            "--mirror", help="Name results like the files below IN. Such names may identify patients."
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Processes; one for each core if not given.")
-    ] = None,
+    template: options.Template = None,
+    mirror: options.Mirror = False,
+    leaf: options.Leaf = "",
+    name: options.NameTexts = None,
+    every_name: options.EveryName = False,
+    folder: options.FolderTexts = None,
+    every_folder: options.EveryFolder = False,
+    depth: options.Depth = None,
+    skip: options.Skip = None,
+    dry_run: options.DryRun = False,
+    resume: options.Resume = None,
+    headers: options.Headers = None,
+    target_headers: options.TargetHeaders = None,
+    endpoint: options.Endpoint = "",
+    region: options.Region = "",
+    part_size: options.PartSize = 16,
+    tell_times: options.TellTimes = False,
+    workers: options.Workers = None,
     as_json: Json = False,
 ) -> None:
-    """De-identify a file or a folder tree.
+    """De-identify files, folder trees, web addresses and object stores.
 
-    Results are named by de-identified attributes; an existing file is never replaced. Files that are
-    no DICOM objects, and DICOMDIRs, are reported and skipped.
+    Results are named by de-identified attributes; an existing file is never replaced. What is no DICOM
+    object, and DICOMDIRs, is reported and skipped. One bad object never stops the run. OUT is a folder,
+    for one file also a file, a web address that takes PUT, or s3://BUCKET/PREFIX.
     """
-    if not source.exists():
-        leave(ExitCode.NO_INPUT, f"{source}: there is no such file or folder.")
+    from deid_node.files import MIRROR, Filters, Options
+    from deid_node.files_web import read_headers
+
+    if len(paths) < 2:
+        leave(ExitCode.USAGE, "Say what to read and where to write: deid-node deidentify IN... OUT.")
+    *sources, target = paths
+    _check_paths(sources, target)
     if template is not None and mirror:
         leave(ExitCode.USAGE, "--template and --mirror exclude each other.")
-    if source.is_dir() and target.exists() and source.resolve() == target.resolve():
-        leave(ExitCode.USAGE, "IN and OUT must be two folders.")
-    if source.is_dir() and target.exists() and not target.is_dir():
-        leave(ExitCode.USAGE, f"{target}: is a file, but IN is a folder.")
-
-    into_folder = source.is_dir() or target.is_dir() or str(target).endswith("/")
-    job, profile_name = _job(source, target, profile, key_file, config, template, mirror)
-    if into_folder:
-        results = _run_tree(job, workers or _cores(), show=not as_json)
+    taken = Filters(
+        tuple(name or ()), every_name, tuple(folder or ()), every_folder, depth, tuple(skip or ())
+    )
+    run = Options(
+        template=MIRROR if mirror else template or _default_template(),
+        leaf=leaf,
+        filters=taken,
+        workers=workers or _cores(),
+        dry_run=dry_run,
+        resume=resume,
+        headers=read_headers(headers) if headers else {},
+        target_headers=read_headers(target_headers) if target_headers else {},
+        endpoint=endpoint,
+        region=region,
+        part_bytes=part_size << 20,
+        tell_times=tell_times,
+    )
+    deidentifier = _engine(profile, key_file, config, run)
+    single = len(sources) == 1 and not _is_remote(sources[0]) and Path(sources[0]).is_file()
+    if single and not (_is_remote(target) or Path(target).is_dir() or target.endswith("/")):
+        results = [_run_one(deidentifier, Path(sources[0]), Path(target), run)]
     else:
-        from deid_node.files import deidentify_file
+        results = _run_all(deidentifier, sources, target, run, show=not as_json)
+    procedure = deidentifier.procedure
+    told = f"{procedure.name} {procedure.version}".strip()
+    _report(results, told, as_json=as_json, single=single, dry_run=dry_run)
 
-        results = [deidentify_file(job.deidentifier, source, lambda _: target, target.absolute().parent)]
-    _report(results, profile_name, as_json=as_json, single=source.is_file())
+
+def _is_remote(path: str) -> bool:
+    return path.startswith(_REMOTE)
 
 
-def _job(
-    source: Path,
-    target: Path,
-    profile: str | None,
-    key_file: Path | None,
-    config: Path | None,
-    template: str | None,
-    mirror: bool,
-) -> tuple[Job, str]:
-    from deid_node.commands.project import load_project_key
-    from deid_node.delivery.template import FILE_FIELDS, PathTemplate
-    from deid_node.engine.keys import Pseudonyms
+def _check_paths(sources: list[str], target: str) -> None:
+    for source in sources:
+        if _is_remote(source):
+            continue
+        if not Path(source).exists():
+            leave(ExitCode.NO_INPUT, f"{source}: there is no such file or folder.")
+        if _is_remote(target) or not Path(source).is_dir() or not Path(target).exists():
+            continue
+        if Path(source).resolve() == Path(target).resolve():
+            leave(ExitCode.USAGE, "IN and OUT must be two folders.")
+        if not Path(target).is_dir():
+            leave(ExitCode.USAGE, f"{target}: is a file, but IN is a folder.")
+    if len(sources) > 1 and not _is_remote(target) and Path(target).is_file():
+        leave(ExitCode.USAGE, f"{target}: is a file, and there is more than one IN. OUT stands last.")
+
+
+def _default_template() -> str:
+    from deid_node.settings import DEFAULT_TEMPLATE
+
+    return DEFAULT_TEMPLATE
+
+
+def _engine(profile: str | None, key_file: Path | None, config: Path | None, run: Options) -> Deidentifier:
+    from deid_node.commands.project import load_pseudonyms
     from deid_node.engine.rewrite import Deidentifier
-    from deid_node.files_tree import Job
+    from deid_node.files import parse_template
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.procedures import load_procedure
-    from deid_node.settings import DEFAULT_TEMPLATE
     from deid_node.settings_load import load_settings
 
     settings = load_settings(config).settings
     procedure = load_procedure(profile or settings.profile)
-    key = load_project_key(settings, key_file)
-    text = _MIRROR if mirror else template or DEFAULT_TEMPLATE
-    path_template = PathTemplate.parse(text, extra=FILE_FIELDS)
+    pseudonyms = load_pseudonyms(settings, key_file)
     secrets = read_secrets(procedure.secrets, settings.state)
-    deidentifier = Deidentifier(procedure, Pseudonyms(key), capture=path_template.fields, secrets=secrets)
-    base = source if source.is_dir() else source.parent
-    name = f"{procedure.name} {procedure.version}".strip()
-    return Job(deidentifier, base, target, path_template), name
+    fields = parse_template(run.template, run.leaf).fields
+    return Deidentifier(procedure, pseudonyms, capture=fields, secrets=secrets)
 
 
-def _run_tree(job: Job, workers: int, *, show: bool) -> list[FileResult]:
-    from deid_node.files_tree import deidentify_tree, files_below
+def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Options) -> FileResult:
+    from deid_node.files import one_file
 
-    files = [job.source] if job.source.is_file() else list(files_below(job.source, without=job.target))
-    workers = max(1, min(workers, len(files)))
-    with _progress(deidentify_tree(job, files, workers), len(files), show=show) as results:
+    return one_file(deidentifier, source, target, dry_run=run.dry_run)
+
+
+def _run_all(
+    deidentifier: Deidentifier, sources: list[str], target: str, run: Options, *, show: bool
+) -> list[FileResult]:
+    from dataclasses import replace
+
+    from deid_node.files import inputs_for, run_of
+    from deid_node.files_tree import deidentify_all
+
+    inputs = list(inputs_for(sources, target, run))
+    run = replace(run, workers=max(1, min(run.workers, len(inputs))))
+    job = run_of(deidentifier, target, run)
+    with _progress(deidentify_all(job, inputs, run.workers), len(inputs), show=show) as results:
         return list(results)
 
 
 @contextmanager
 def _progress(results: Iterable[FileResult], total: int, *, show: bool) -> Iterator[Iterable[FileResult]]:
-    """Draw a bar on stderr while results come, when a person looks at it."""
+    """Draw a bar with rate and time left on stderr while results come, when a person looks at it."""
     if not (show and sys.stderr.isatty()):
         yield results
         return
@@ -127,41 +168,71 @@ def _progress(results: Iterable[FileResult], total: int, *, show: bool) -> Itera
         TextColumn("de-identifying"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     iterator = iter(results)
     first = list(islice(iterator, 1))
+
+    def counted() -> Iterator[FileResult]:
+        task = bar.add_task("", total=total, rate="")
+        for result in chain(first, iterator):
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
+            yield result
+
     # The workers are forked before the bar starts its thread.
     with bar:
-        yield bar.track(chain(first, iterator), total=total)
+        yield counted()
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _report(results: list[FileResult], profile: str, *, as_json: bool, single: bool) -> None:
-    from deid_node.files import Outcome
+def _report(results: list[FileResult], profile: str, *, as_json: bool, single: bool, dry_run: bool) -> None:
+    from deid_node.files_result import Outcome
 
     counts = Counter(result.outcome for result in results)
+    levels = Counter(finding.level for result in results for finding in result.findings)
     if as_json:
         outcomes: dict[str, int] = {outcome.value: counts[outcome] for outcome in Outcome}
-        summary = {"profile": profile, "in": len(results), **outcomes}
+        summary = {
+            "profile": profile,
+            "dry_run": dry_run,
+            "in": len(results),
+            **outcomes,
+            "findings": {level.value: count for level, count in sorted(levels.items())},
+            "bytes_in": sum(result.source_size for result in results),
+            "bytes_out": sum(result.target_size for result in results),
+        }
         print_json({"summary": summary, "files": [_as_json(result) for result in results]})
     else:
         for result in results:
-            if result.outcome is not Outcome.DEIDENTIFIED:
-                where = f" at {result.path}" if result.path else ""
-                complain(f"{result.outcome}: {result.source}: {result.reason}{where} [{result.code}]")
-            elif single:
-                say(f"{result.source} -> {result.target}")
-        say(f"{len(results)} in: " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome) + ".")
+            _tell(result, single=single)
+        told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if _is_told(outcome, counts)]
+        say(f"{len(results)} in: " + ", ".join(told) + (". Nothing was written." if dry_run else "."))
     bad = counts[Outcome.REJECTED] + counts[Outcome.HELD] + counts[Outcome.FAILED]
-    bad += counts[Outcome.SKIPPED] if single else 0
-    if bad:
+    if bad + (counts[Outcome.SKIPPED] if single else 0):
         leave(ExitCode.INCOMPLETE)
+
+
+def _is_told(outcome: str, counts: Counter[Any]) -> bool:
+    """Outcomes that need a special profile or option are told only when they occur."""
+    return bool(counts[outcome]) or outcome not in ("unchanged", "held")
+
+
+def _tell(result: FileResult, *, single: bool) -> None:
+    if not result.is_done:
+        where = f" at {result.path}" if result.path else ""
+        complain(f"{result.outcome}: {result.source}: {result.reason}{where} [{result.code}]")
+    elif single:
+        say(f"{result.source} -> {result.target}")
+    for finding in result.findings:
+        where = f" at {finding.path}" if finding.path else ""
+        complain(f"{finding.level}: {result.source}: {finding.message}{where} [{finding.code}]")
 
 
 def _as_json(result: FileResult) -> dict[str, Any]:
@@ -174,4 +245,12 @@ def _as_json(result: FileResult) -> dict[str, Any]:
         "path": result.path,
         "sop_class": result.sop_class_uid,
         "notes": list(result.notes),
+        "findings": [
+            {"level": f.level.value, "code": f.code, "message": f.message, "path": f.path}
+            for f in result.findings
+        ],
+        "source_size": result.source_size,
+        "target_size": result.target_size,
+        "source_sha256": result.source_sha256,
+        "target_sha256": result.target_sha256,
     }

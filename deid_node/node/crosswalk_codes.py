@@ -7,7 +7,8 @@ projects. Rows hold the code alone; the original is found by its keyed index and
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from deid_node.errors import ConfigurationError, SpoolError
@@ -20,8 +21,12 @@ _CACHED: Final = 100_000
 class RandomCodes:
     """The table of codes of one project (a `CodeTable` of the engine)."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, *, at_once: bool = False) -> None:
         """Use the table in a vault.
+
+        Args:
+            vault: of the project.
+            at_once: make every code durable when it is drawn, for commands that may run side by side.
 
         Raises:
             ConfigurationError: the key of an epoch is missing, so that known patients would get new codes.
@@ -33,6 +38,7 @@ class RandomCodes:
                 "that epoch beside the one in use. Without it known patients would get new codes."
             )
         self._vault = vault
+        self._at_once = at_once
         self._known: dict[tuple[str, str], str] = {}
         self._new: dict[bytes, tuple[tuple[str, str], str]] = {}
 
@@ -47,10 +53,14 @@ class RandomCodes:
             if known is None:
                 if len(self._known) >= _CACHED and not self._new:
                     self._known.clear()
-                known = self._stored(kind, original)
-                if known is None:
-                    known = make(os.urandom(_DRAWN))
-                    self._new[self._vault.index(f"code/{kind}", original)] = (name, known)
+                with self._vault.transaction() as conn:
+                    known = self._read(conn, kind, original)
+                    if known is None:
+                        known = make(os.urandom(_DRAWN))
+                        if self._at_once:
+                            self._insert(conn, kind, original, known)
+                        else:
+                            self._new[self._vault.index(f"code/{kind}", original)] = (name, known)
                 self._known[name] = known
         return known
 
@@ -78,27 +88,38 @@ class RandomCodes:
         if lost:
             raise SpoolError("Another process drew codes for the same originals; send the object again.")
 
-    def put(self, kind: str, original: str, code: str) -> bool:
-        """Take over a code that was given elsewhere; False when the original has that code already.
+    def put_all(self, given: Iterable[tuple[str, str, str]]) -> int:
+        """Take over codes that were given elsewhere: kind, original, code. All of them or none.
+
+        Returns how many were not known.
 
         Raises:
-            ConfigurationError: the original has another code.
+            ConfigurationError: an original has another code.
         """
-        stored = self._stored(kind, original)
-        if stored is not None:
-            if stored != code:
-                raise ConfigurationError("The original has another code already; codes never change.")
-            return False
-        lookup = self._vault.index(f"code/{kind}", original)
-        with self._vault.transaction() as conn:
-            sealed = self._vault.seal(lookup, {"code": code})
-            conn.execute("INSERT INTO code VALUES (?, ?, ?)", (lookup, self._vault.epoch, sealed))
-        return True
+        vault = self._vault
+        added = 0
+        with vault.transaction() as conn:
+            for kind, original, code in given:
+                stored = self._read(conn, kind, original)
+                if stored == code:
+                    continue
+                if stored is not None:
+                    raise ConfigurationError(
+                        f"An original ({kind}) has another code already; codes never change."
+                    )
+                self._insert(conn, kind, original, code)
+                added += 1
+        return added
 
-    def _stored(self, kind: str, original: str) -> str | None:
-        with self._vault.transaction() as conn:
-            for lookup in self._vault.indices(f"code/{kind}", original):
-                row = conn.execute("SELECT epoch, sealed FROM code WHERE lookup = ?", (lookup,)).fetchone()
-                if row is not None:
-                    return str(self._vault.unseal(lookup, row[0], row[1])["code"])
+    def _insert(self, conn: sqlite3.Connection, kind: str, original: str, code: str) -> None:
+        vault = self._vault
+        lookup = vault.index(f"code/{kind}", original)
+        row = (lookup, vault.epoch, vault.seal(lookup, {"code": code}))
+        conn.execute("INSERT INTO code VALUES (?, ?, ?)", row)
+
+    def _read(self, conn: sqlite3.Connection, kind: str, original: str) -> str | None:
+        for lookup in self._vault.indices(f"code/{kind}", original):
+            row = conn.execute("SELECT epoch, sealed FROM code WHERE lookup = ?", (lookup,)).fetchone()
+            if row is not None:
+                return str(self._vault.unseal(lookup, row[0], row[1])["code"])
         return None
