@@ -47,8 +47,16 @@ class LaneStatus:
     stuck: int
 
 
+Watcher = Callable[[LaneStatus], None]
+"""Told when a destination goes out of use and when it is back."""
+
+
 def observe_nothing(entry: Entry, outcome: Outcome) -> None:
     """Nobody listens."""
+
+
+def watch_nothing(status: LaneStatus) -> None:
+    """Nobody watches."""
 
 
 class Lane:
@@ -61,6 +69,7 @@ class Lane:
         policy: DestinationPolicy = DestinationPolicy(),  # noqa: B008  # frozen
         *,
         observe: Observer = observe_nothing,
+        watch: Watcher = watch_nothing,
         takes_over: Callable[[str], bool] = lambda _: True,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -71,6 +80,7 @@ class Lane:
             destination: where they go.
             policy: how.
             observe: called from the lane's threads; it must not block.
+            watch: the same.
             takes_over: whether a fallback destination can be used now.
             chance: random numbers from 0 to 1.
         """
@@ -79,6 +89,8 @@ class Lane:
         self._destination = destination
         self._policy = policy
         self._observe = observe
+        self._watch = watch
+        self._watched_as_usable = True
         self._takes_over = takes_over
         self._chance = chance
         self._bell = spool.bell(self.name)
@@ -214,7 +226,18 @@ class Lane:
                 else:
                     self._breaker.unusable(why, now)
                 wait_s = self._breaker.wait_s(now)
+            self._tell_if_changed()
         return wait_s
+
+    def _tell_if_changed(self) -> None:
+        """Say that the destination went out of use, or is back. Not in the lock."""
+        with self._lock:
+            # A probe under way is no news: it says nothing until it ends.
+            changed = self._watched_as_usable != (self._breaker.circuit == Circuit.CLOSED)
+            if changed:
+                self._watched_as_usable = not self._watched_as_usable
+        if changed:
+            self._watch(self.status())
 
     def _reroute(self) -> None:
         """Hand entries to the first fallback that can be used, when this destination is out for long."""
@@ -249,6 +272,7 @@ class Lane:
             lasting = isinstance(error, UnusableError) and error.lasting
             with self._lock:
                 self._breaker.unusable(why, time.monotonic(), lasting=lasting)
+            self._tell_if_changed()
         except Exception as error:  # a fault of ours must not end the lane; the entry is suspect
             why = f"fault: {type(error).__name__}"
             for entry in [open_entries.pop(id_) for id_ in taken & open_entries.keys()]:
@@ -289,6 +313,7 @@ class Lane:
             decided = self._decide(entry, outcome)
         self._spool.settle(entry, decided)
         self._observe(entry, decided)
+        self._tell_if_changed()
 
     def _decide(self, entry: Entry, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Deferred):

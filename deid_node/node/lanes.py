@@ -40,6 +40,7 @@ class Lanes:
                 destination,
                 policy_of(settings.effective_destinations[name]),
                 observe=tell_all,
+                watch=tell_use,
                 takes_over=self._is_usable,
             )
             for name, destination in destinations.items()
@@ -81,6 +82,15 @@ def tell(entry: Entry, outcome: Outcome) -> None:
             log.error("node.held", reason=why, status=_code(status))
         case Released():
             pass
+
+
+def tell_use(status: LaneStatus) -> None:
+    """Write one event when a destination goes out of use, and one when it is back."""
+    log = _LOG.bind(destination=status.destination)
+    if status.circuit == Circuit.CLOSED:
+        log.info("node.destination_back", out_for_s=round(status.unusable_for_s, 1))
+    else:
+        log.warning("node.destination_out", reason=status.why)
 
 
 def _code(status: int | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,6 +160,31 @@ def test_a_dead_or_stuck_destination_delays_no_other(spool: Spool) -> None:
     assert took_s < 10
     assert len(well.sent) == 50
     assert len(spool.desk.queue()) >= 50
+
+
+def test_a_destination_out_of_use_is_told_once_and_again_when_it_is_back(spool: Spool) -> None:
+    down = threading.Event()
+    down.set()
+
+    def entering() -> None:
+        if down.is_set():
+            raise UnusableError("cannot connect")
+
+    destination = FakeDestination(entering=entering, probing=lambda: "no answer" if down.is_set() else None)
+    told: list[tuple[str, str]] = []
+    lane = Lane(
+        spool, destination, QUICK, watch=lambda status: told.append((status.circuit.value, status.why))
+    )
+    put(spool, 1)
+    lane.start()
+    try:
+        wait_for(lambda: destination.probes > 2, "probes")
+        down.clear()
+        wait_for_counts(spool, delivered=1)
+    finally:
+        assert lane.stop(10)
+
+    assert told == [("open", "cannot connect"), ("closed", "")]
 
 
 def test_an_unusable_destination_is_probed_and_no_attempt_is_counted(spool: Spool) -> None:
