@@ -226,7 +226,7 @@ def shifted_date(value: str, params: Params, context: Context) -> Result:
     raw = value.encode("ascii", "replace")
     duration = str(params.get("duration", ""))
     longest = int(str(params.get("days", 0)))
-    scope = context.scope(str(params.get("scope", "patient")))
+    scope = context.scope(str(params.get("per", "patient")))
     name = str(params.get("key", ""))
     if duration:
         moved = shift_by_duration(raw, context.vr, _duration(duration))

@@ -43,7 +43,7 @@ _FIT: Final = Param(
     params.one_of("fail", "truncate", "remove"), "fail", "what to do with a result too long for the VR"
 )
 _KEY: Final = Param(params.secret_name, "", "name of a secret of the node; empty means the project key")
-_SCOPE: Final = Param(
+_PER: Final = Param(
     params.one_of("patient", "study", "series", "instance"), "patient", "what shares one result"
 )
 _ALPHABET: Final = Param(params.one_of("hex", "base32", "decimal"), "hex", "characters of the result")
@@ -87,7 +87,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                 "days": Param(
                     params.whole(1, 36500), 0, "longest keyed shift in days; 0: longest_shift_days of [dates]"
                 ),
-                "scope": _SCOPE,
+                "per": _PER,
                 "algorithm": Param(
                     params.one_of("keyed", "microsoft"),
                     "keyed",

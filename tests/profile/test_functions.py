@@ -64,7 +64,7 @@ def test_every_finding_is_reported_at_once() -> None:
         ("set", {"value": "{pseudonim}"}, "did you mean pseudonym?"),
         ("date_shift", {"duration": "30 days"}, "ISO 8601 duration"),
         ("date_shift", {"duration": "P"}, "ISO 8601 duration"),
-        ("date_shift", {"scope": "hospital"}, "expected one of patient"),
+        ("date_shift", {"per": "hospital"}, "expected one of patient"),
         ("perturb", {"span": -1}, "not negative"),
         ("fake_name", {"seed": "PatintID"}, "did you mean PatientID?"),
         ("map", {"cases": {"M": 1}}, "a table of texts"),

@@ -168,7 +168,7 @@ def date_shift(task: Task) -> Written:
     if task.vr not in ("", "DA", "DT"):
         raise NotCarriedOver(f"dateShift takes DA and DT, not {task.vr}")
     days = settings.whole("dateShiftRange", _LONGEST_SHIFT)
-    scope = settings.word("dateShiftScope", _SCOPES)
+    per = settings.word("dateShiftScope", _SCOPES)
     if not days:
         raise NotCarriedOver("a dateShiftRange of 0 moves nothing and would keep the dates")
     written: dict[str, object] = {"do": "date_shift"}
@@ -177,7 +177,7 @@ def date_shift(task: Task) -> Written:
         written["algorithm"] = "microsoft"
         line = settings.line_of("dateShiftKey")
         written["key"] = task.draft.secret("date-shift", key, line, "dateShiftKey")
-    return {**written, "days": days, "scope": scope}
+    return {**written, "days": days, "per": per}
 
 
 def crypto_hash(task: Task) -> Written:
