@@ -13,7 +13,7 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.imports import dicom_curate, microsoft, pfdicom
+from deid_node.profile.imports import ctp, dicom_curate, microsoft, pfdicom
 from deid_node.profile.imports.imported import Imported, LeftOut, Options, Secret
 
 Reader = Callable[[str, str, str, Options], Imported]
@@ -24,6 +24,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "microsoft-poc": microsoft.read_first_form,
         "pfdicom": pfdicom.read,
         "dicom-curate": dicom_curate.read,
+        "ctp": ctp.read,
     }
 )
 KINDS: Final = tuple(READERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +24,8 @@ from deid_node.profile.reading import read_profile
 from deid_node.profile.selector import Kind, Selector
 from deid_node.standard import dictionary
 
-Written = str | Mapping[str, object]
+One = str | Mapping[str, object]
+Written = One | Sequence[Mapping[str, object]]
 
 _FILE: Final = "profile.toml"
 _PROBLEM: Final = re.compile(rf"{re.escape(_FILE)}(?: line (\d+))?: (.*)", re.DOTALL)
@@ -38,6 +39,7 @@ _STEPPED: Final = {
 }
 _WIDTH: Final = 100
 _IDENTIFIES_OBJECT: Final = (0x00080018, 0x0020000D, 0x0020000E)  # SOP, Study, Series Instance UID
+_SEARCHED: Final = (0x00100010, 0x00100020, 0x00080050)  # Patient Name, Patient ID, Accession Number
 _SPARES: Final = frozenset({"K", "R", "U", "C", "uid", "keep"})
 _EMPTIES: Final = frozenset({"X", "Z", "D", "empty", "redact", "value", "set", "substitute"})
 _GROUPS: Final = {
@@ -56,6 +58,7 @@ _GROUPS: Final = {
     "perturb": "noise added",
     "D": "dummies",
     "R": "objects with these attributes are rejected",
+    "cases": "under a condition, or at one depth",
 }
 _OTHER: Final = "values written"
 _WIDE: Final = "whole groups, VRs and patterns; of two, the more specific wins"
@@ -63,7 +66,7 @@ _WIDE: Final = "whole groups, VRs and patterns; of two, the more specific wins"
 
 @dataclass(slots=True)
 class Row:
-    """One row: `what` is an action code or the inline table, `source` how the source says it."""
+    """One row: `what` is an action code, a table or a list of tables, `source` how the source says it."""
 
     selector: str
     what: Written
@@ -98,6 +101,11 @@ class Draft:
     left_out: list[LeftOut] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     secrets: list[Secret] = field(default_factory=list)
+
+    @property
+    def shifts_dates(self) -> bool:
+        """Whether a row moves dates."""
+        return any('"date_shift"' in rendered(row.what) for row in self.rows)
 
     def add(self, selector: str, what: Written, line: int, source: str, comment: str = "") -> Row:
         """Add a row."""
@@ -137,6 +145,7 @@ class Draft:
             ProfileError: what was read cannot be said by any profile.
         """
         self._leave_rebuilt()
+        self._tell_of_the_unnamed()
         self._spare_what_is_needed()
         if sum(row.parsed.last.is_wide for row in self.rows) > 1:
             self.settings.setdefault("ties", "first")
@@ -156,6 +165,17 @@ class Draft:
         text, _ = self._render(with_left_out=True)
         return Imported(text, tuple(self.left_out), tuple(self.warnings), tuple(self.secrets))
 
+    def _tell_of_the_unnamed(self) -> None:
+        """Say what becomes of identifiers that no row is about, where the unlisted stays."""
+        if self.tables.get("unlisted", {}).get("attribute") != "K" or "identity" in self.settings:
+            return
+        steps = [row.parsed.last for row in self.rows if not row.parsed.path]
+        for tag in _SEARCHED:
+            if not any(step.matches(tag, dictionary.vr_of(tag)) for step in steps):
+                keyword = names.written(tag)
+                text = f"nothing is said about {keyword}: its value is searched for and removed"
+                self.warnings.append(f'{self.file}: {text}; write {keyword} = "K" to keep it')
+
     def _leave_rebuilt(self) -> None:
         """Drop rows about the file meta information: it is always made new, as such rows ask for."""
         for rows in (self.rows, self.values):
@@ -170,9 +190,9 @@ class Draft:
         named = {row.parsed.last.tag for row in self.rows}
         for row in list(self.rows):
             step = row.parsed.last
-            if not step.is_wide or step.kind is Kind.ANY or _does(row) in _SPARES:
+            if not step.is_wide or step.kind is Kind.ANY or does(row.what) in _SPARES:
                 continue
-            emptied = matched(step).intersection(_IDENTIFIES_OBJECT) if _does(row) in _EMPTIES else set()
+            emptied = matched(step).intersection(_IDENTIFIES_OBJECT) if does(row.what) in _EMPTIES else set()
             for tag in sorted(emptied - named):
                 self.add(names.written(tag), "U", row.line, row.source, f"{row.source} would leave none")
                 self.leave_out(row.line, row.source, f"{names.written(tag)} must be there; a new UID instead")
@@ -227,22 +247,32 @@ class Draft:
         return "\n".join(lines) + "\n", at
 
 
-def _does(row: Row) -> str:
-    """Return the action code or function of a row; one that writes a value does "value"."""
-    if isinstance(row.what, str):
-        return row.what
-    return str(row.what.get("do") or "value")
+def does(what: Written) -> str:
+    """Return the action code or function of a row, "value" for a value, "cases" for a list."""
+    if isinstance(what, str):
+        return what
+    if isinstance(what, Mapping):
+        return str(what.get("do") or what.get("action") or "value")
+    return "cases"
 
 
 def _write(rows: Iterable[Row], lines: list[str], at: dict[int, Row]) -> None:
     for row in rows:
-        text = f"{_key(row.selector)} = {rendered(row.what)}"
+        text = f"{_key(row.selector)} = {_listed(row.what)}"
         comment = f"  # {_one_line(row.comment)}" if row.comment else ""
         if len(text) + len(comment) > _WIDTH and comment:
             lines.append(comment.strip())
             comment = ""
-        lines.append(text + comment)
-        at[len(lines)] = row
+        at[len(lines) + 1] = row
+        lines += (text + comment).split("\n")
+
+
+def _listed(what: Written) -> str:
+    """Return a row, several rows for one selector each in a line of its own."""
+    if isinstance(what, str | Mapping):
+        return rendered(what)
+    tables = (one["action"] if list(one) == ["action"] else one for one in what)
+    return "\n".join(["[", *(f"    {rendered(one)}," for one in tables), "]"])
 
 
 def _grouped(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -258,7 +288,7 @@ def _grouped(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
 def _heading(row: Row) -> str:
     if row.parsed.last.is_wide:
         return _WIDE
-    return _GROUPS.get(_does(row), _OTHER)
+    return _GROUPS.get(does(row.what), _OTHER)
 
 
 def _by_tag(row: Row) -> tuple[int, str]:
@@ -297,7 +327,7 @@ def rendered(value: object) -> str:
     if isinstance(value, Mapping):
         inner = ", ".join(f"{_key(str(key))} = {rendered(part)}" for key, part in value.items())
         return f"{{ {inner} }}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(rendered, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"

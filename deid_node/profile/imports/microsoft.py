@@ -298,6 +298,5 @@ def _fold_odd_groups(draft: Draft) -> None:
 
 
 def _say_dates(draft: Draft) -> None:
-    shifts = (row.what for row in draft.rows if not isinstance(row.what, str))
-    if any(what.get("do") == "date_shift" for what in shifts):
+    if draft.shifts_dates:
         draft.tables["stamps"] = {"dates": "modified"}

@@ -15,6 +15,7 @@ from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
 from deid_node.profile.imports import jsonc
 from deid_node.profile.imports.draft import Draft, Written, as_template
+from deid_node.profile.imports.fitting import LONGEST, set_value, value_row
 from deid_node.profile.imports.imported import Imported, Options
 from deid_node.profile.places import Place
 from deid_node.profile.selector import Selector
@@ -29,8 +30,6 @@ _FUNCTIONS: Final = frozenset({"md5", "strmsk", "nospc", "name"})
 _REGEX: Final = "re:"
 _OWN: Final = "#tag"
 _PATIENT_ID: Final = "PatientID"
-_SHORT: Final = {"AE": 16, "AS": 4, "CS": 16, "DA": 8, "DS": 16, "DT": 26, "IS": 12, "SH": 16, "TM": 14}
-_SHORT_TEXT: Final = 64
 _MD5_DIGITS: Final = 32
 
 
@@ -248,9 +247,9 @@ def _write(pair: _Pair, draft: Draft) -> None:
     vr = dictionary.vr_of(dictionary.tag_of(pair.key) or 0)
     parts = _cut(parts, vr, pair, draft)
     template = _template(parts, pair.key)
-    written = _value(template, parts, vr)
+    written = value_row(template, vr)
     draft.add(pair.key, written, pair.line, _said(pair))
-    draft.insert(pair.key, _inserted(written), pair.line, _said(pair))
+    draft.insert(pair.key, set_value(written), pair.line, _said(pair))
 
 
 def _write_regex(pair: _Pair, draft: Draft) -> None:
@@ -268,7 +267,7 @@ def _write_regex(pair: _Pair, draft: Draft) -> None:
     except LookupError:
         _write_each(pair, parts, selector, draft)
         return
-    draft.add(pair.key, _value(template, parts, ""), pair.line, _said(pair))
+    draft.add(pair.key, value_row(template, ""), pair.line, _said(pair))
 
 
 def _write_each(pair: _Pair, parts: list[_Part], selector: Selector, draft: Draft) -> None:
@@ -276,7 +275,7 @@ def _write_each(pair: _Pair, parts: list[_Part], selector: Selector, draft: Draf
     for tag, attribute in sorted(dictionary.attributes().items()):
         meant = selector.last.matches(tag, attribute.vrs[0]) and not protected.is_rebuilt(tag)
         if meant and attribute.vrs[0] != "SQ":
-            written = _value(_template(parts, attribute.keyword), parts, attribute.vrs[0])
+            written = value_row(_template(parts, attribute.keyword), attribute.vrs[0])
             named = any(row.selector == attribute.keyword for row in draft.rows)
             if not named:
                 draft.add(attribute.keyword, written, pair.line, _said(pair), pair.key)
@@ -294,51 +293,13 @@ def _write_unsaid(pair: _Pair, why: str, draft: Draft) -> None:
     draft.leave_out(pair.line, _said(pair), f"{why}; {'removed instead' if known else 'no row is written'}")
 
 
-def _value(template: str, parts: list[_Part], vr: str) -> Written:
-    """Return a row that writes a template; cut to the VR where it may be too long for it."""
-    if not template:
-        return "Z"
-    longest = _SHORT.get(vr, _SHORT_TEXT) if vr else 0
-    if _longest(parts) <= longest or vr in ("LT", "ST", "UC", "UT"):
-        return {"value": template}
-    return {"do": "set", "value": template, "fit": "truncate"}
-
-
-def _longest(parts: list[_Part]) -> int:
-    """Return how long a value can be; far too long when nobody knows."""
-    total = 0
-    for part in parts:
-        if part.text:
-            total += len(part.text)
-        elif part.function == "md5":
-            total += _count(part) or _MD5_DIGITS
-        elif part.function == "strmsk":
-            total += len(part.argument)
-        elif part.of and part.of != _OWN and not part.function:
-            tag = dictionary.tag_of(part.of)
-            total += _SHORT.get(dictionary.vr_of(tag) if tag is not None else "", 10_000)
-        else:
-            total += 10_000
-    return total
-
-
 def _cut(parts: list[_Part], vr: str, pair: _Pair, draft: Draft) -> list[_Part]:
     """Cut a fixed text to what its VR can hold."""
-    longest = _SHORT.get(vr, _SHORT_TEXT)
-    is_short = vr in _SHORT or vr in ("LO", "PN", "UI")
-    if not is_short or any(part.of for part in parts) or _longest(parts) <= longest:
+    text = "".join(part.text for part in parts)
+    if any(part.of for part in parts) or len(text) <= LONGEST.get(vr, len(text)):
         return parts
-    draft.warn(pair.line, f"{_said(pair)}: cut to the {longest} characters of VR {vr}")
-    return [_Part("".join(part.text for part in parts)[:longest])]
-
-
-def _inserted(written: Written) -> Written:
-    """Return what [set] says for a row that writes a value."""
-    if isinstance(written, str):
-        return ""
-    if "fit" not in written:
-        return str(written["value"])
-    return {key: value for key, value in written.items() if key != "do"}
+    draft.warn(pair.line, f"{_said(pair)}: cut to the {LONGEST[vr]} characters of VR {vr}")
+    return [_Part(text[: LONGEST[vr]])]
 
 
 def _said(pair: _Pair) -> str:
