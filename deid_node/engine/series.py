@@ -234,8 +234,12 @@ class Series:
                     p = q
                     continue
                 return None
+            known = self.known[step.first]
             element = element_at(b, p, len(b), self.encoding, budget)
-            if element[0] != self.known[step.first].element[0] or self._matters(b, element):
+            if known.watched:
+                if not b.startswith(known.raw, p):
+                    return None
+            elif element[0] != known.element[0] or self._matters(b, element):
                 return None
             open_.append((len(out), element))
             out.append(b"")

@@ -41,6 +41,22 @@ def value_function(call: Call) -> ValueFunction:
     return _function(call)
 
 
+# Functions whose result depends on the value and the patient alone.
+_OF_THE_VALUE: Final = frozenset(
+    "substitute empty hash encrypt mask no_space round age_cap date_truncate zip_prefix case map uid redact "
+    "perturb".split()
+)
+
+
+def asks_others(call: Call) -> bool:
+    """Tell whether the result depends on attributes that do not identify the patient."""
+    if call.name == "set":
+        return bool(_template(call).tags)
+    if call.name == "date_shift":
+        return call.params.get("scope", "patient") != "patient"
+    return call.name not in _OF_THE_VALUE
+
+
 def set_element(tag: int, call: Call, place: Place) -> bytes:
     """Return a whole element with the value of a template, for attributes that are set in any case."""
     vr = vr_of(tag)
