@@ -75,7 +75,7 @@ def send(
         print_json([{"file": str(r.path), "status": r.status, "problem": r.problem} for r in results])
     else:
         for result in bad:
-            complain(f"{result.path}: {result.problem or f'answered {result.status}H'}")
+            complain(f"{result.path}: {result.problem or f'answered {result.status}H'}.")
         say(f"{len(results) - len(bad)} of {len(results)} stored.")
     if bad:
         leave(ExitCode.INCOMPLETE)
@@ -121,26 +121,40 @@ def _expanded(files: list[Path]) -> list[Path]:
 
 
 def _read(path: Path) -> _File:
-    from pydicom import dcmread
-
+    from deid_node.dimse.syntaxes import DEFLATED
     from deid_node.errors import Malformed
     from deid_node.node.part10 import read_part10
 
     with path.open("rb") as stream:
         part10 = read_part10(stream)
         length = stream.seek(0, 2) - part10.offset
-        sop_class_uid, sop_instance_uid = part10.sop_class_uid, part10.sop_instance_uid
-        if not (sop_class_uid and sop_instance_uid):
-            stream.seek(0)
-            wanted = ["SOPClassUID", "SOPInstanceUID"]
-            ds = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(wanted))
-            sop_class_uid = str(ds.get("SOPClassUID", ""))
-            sop_instance_uid = str(ds.get("SOPInstanceUID", ""))
+        sop_class_uid, sop_instance_uid = _uids(path)
+        sop_class_uid = sop_class_uid or part10.sop_class_uid
+        sop_instance_uid = sop_instance_uid or part10.sop_instance_uid
     if not (sop_class_uid and sop_instance_uid):
         raise Malformed("names no SOP class or no SOP instance")
-    if length % 2:
+    if length % 2 and part10.transfer_syntax_uid != DEFLATED:
         raise Malformed("has a dataset of odd length, which cannot be sent")
     return _File(path, part10.offset, length, sop_class_uid, sop_instance_uid, part10.transfer_syntax_uid)
+
+
+def _uids(path: Path) -> tuple[str, str]:
+    """Return the UIDs of the dataset, "" for what it does not name.
+
+    Those of the file meta information often are others, left by a program that changed the dataset
+    alone; a receiver compares the request with the dataset.
+    """
+    from pydicom import dcmread
+
+    from deid_node.dimse.implementation import silence_libraries
+
+    silence_libraries()
+    wanted = ["SOPClassUID", "SOPInstanceUID"]
+    try:
+        ds = dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(wanted))
+        return str(ds.get(wanted[0], "")), str(ds.get(wanted[1], ""))
+    except Exception:  # pydicom raises nearly anything for what is broken; the file meta is left to ask
+        return "", ""
 
 
 def _send(batch: list[_File], peer: Peer, results: list[_Result]) -> None:
