@@ -42,6 +42,8 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(procedure.app, name="procedure")
 app.command("fsck")(spool.fsck)
 app.command("backup")(spool.backup)
+app.command("restore")(spool.restore)
+app.command("purge")(spool.purge)
 
 
 @app.command()

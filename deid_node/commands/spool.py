@@ -1,15 +1,19 @@
-"""`deid-node fsck` and `deid-node backup`: check the spool against its ledger, copy the ledger."""
+"""`deid-node fsck`, `backup`, `restore`, `purge`: check, copy and put back the ledger, delete history."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from deid_node.node.audit import AuditTrail
 
 
 def fsck(
@@ -42,6 +46,66 @@ def backup(
 
     copy(_folder(config), target)
     say(f"{target} holds the ledger.")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup of the ledger.")],
+    destinations: Annotated[
+        list[str] | None,
+        typer.Option("--destination", "-d", help="Where objects go that came after the backup."),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Put a backup in the place of the ledger, and take in what came after it. Stop the node first."""
+    from deid_node.node.records import open_audit
+    from deid_node.node.restore import destinations_of_found, object_reader
+    from deid_node.settings_load import load_settings
+    from deid_node.spool.restore import restore as put_back
+
+    settings = load_settings(config).settings
+    if not settings.spool_folder.is_dir():
+        leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool.")
+    targets = destinations_of_found(settings, destinations or [])
+    read = object_reader(settings, targets)
+    done = put_back(settings.spool_folder, source, read=read, destinations=targets)
+    _audit(open_audit(settings), "ledger-restored", items=done.items, adopted=done.adopted)
+    say(f"The ledger knows {done.items} objects; {done.adopted} of them came after the backup.")
+    if done.aside is not None:
+        say(f"The former ledger is {done.aside}.")
+    if done.unreadable:
+        say(f"{done.unreadable} files could not be read; they are in {settings.spool_folder / 'found'}.")
+        leave(ExitCode.INCOMPLETE)
+
+
+def purge(
+    older_than: Annotated[str, typer.Option("--older-than", help="Age since the last delivery: 90d, 12h.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Delete the history of objects that were settled long ago; counts stay. Also while the node runs."""
+    from deid_node.node.records import open_audit
+    from deid_node.settings_load import load_settings
+    from deid_node.spool.desk import Desk
+
+    age_s = _seconds(older_than)
+    folder = _folder(config)
+    count = Desk(folder).prune(age_s)
+    _audit(open_audit(load_settings(config).settings), "history-deleted", items=count, seconds=age_s)
+    print_json({"deleted": count}) if as_json else say(f"The history of {count} objects was deleted.")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(d|h|min)", text.strip())
+    if found is None:
+        leave(ExitCode.USAGE, "An age is written as 90d, 12h or 30min.")
+    return float(found[1]) * {"d": 86400.0, "h": 3600.0, "min": 60.0}[found[2]]
+
+
+def _audit(audit: AuditTrail | None, event: str, **fields: object) -> None:
+    from deid_node.node.audit import who
+
+    if audit is not None:
+        audit.write(event, **fields, **who())
 
 
 def _folder(config: Path | None) -> Path:

@@ -6,8 +6,11 @@ is migrated when the spool opens it, a newer one is refused. No column holds an 
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,8 @@ from deid_node.errors import SpoolError
 
 LEDGER: Final = "ledger.sqlite"
 BUSY_S: Final = 5.0
+DAMAGED: Final = "Restore it from a backup: `deid-node restore FILE` keeps the objects that came later."
+_STEPS_AT_A_TIME: Final = 10_000
 
 _FIRST: Final = """
 CREATE TABLE item (
@@ -191,12 +196,30 @@ def migrate(conn: sqlite3.Connection) -> None:
         conn.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
 
 
-def check_pages(conn: sqlite3.Connection) -> None:
-    """Read every page of the ledger and its order.
+def check_pages(
+    conn: sqlite3.Connection, *, limit_s: float = math.inf, ended: Callable[[], bool] = lambda: False
+) -> bool:
+    """Read every page of the ledger and its order; False when the time or the caller ended that before.
 
     Raises:
         SpoolError: a page is damaged.
     """
-    found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    until = time.monotonic() + limit_s
+    conn.set_progress_handler(lambda: int(time.monotonic() > until or ended()), _STEPS_AT_A_TIME)
+    try:
+        found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return False
+        raise
+    finally:
+        conn.set_progress_handler(None, 0)
     if found != "ok":
-        raise SpoolError("The ledger is damaged (SQLite quick_check); restore it from a backup.")
+        raise SpoolError(f"The ledger is damaged (SQLite quick_check). {DAMAGED}")
+    return True
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file is not what SQLite wrote."""
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    return isinstance(error, sqlite3.Error) and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

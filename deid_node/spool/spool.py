@@ -8,7 +8,6 @@ says why, everything raises, and only a restart finds out what is durable.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import threading
@@ -23,14 +22,16 @@ from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
 from deid_node.spool.failpoint import reach
+from deid_node.spool.lock import lock
 from deid_node.spool.outcomes import Outcome
-from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, place, recover
+from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, files, place, recover
 from deid_node.spool.room import Room
 from deid_node.spool.writer import Work, Writer
 
 _PER_FOLDER: Final = 2048
 _RANDOM_BYTES: Final = 15
 _AT_A_TIME: Final = 1000
+_CHECK_S: Final = 5.0
 
 
 DEFAULT_RESERVE_BYTES: Final = 256 << 20
@@ -97,23 +98,32 @@ class Spool:
             try:
                 for made in (folder, folder / INCOMING, folder / OBJECTS):
                     made.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock_fd = _lock(folder)
+                lock_fd = lock(folder)
                 undo.callback(os.close, lock_fd)
                 root_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 undo.callback(os.close, root_fd)
                 conn = schema.connect(folder, durable=durable)
                 undo.callback(conn.close)
+                if not schema.version_of(conn) and (count := len(files(str(folder)))):
+                    raise SpoolError(
+                        f"{count} objects are in the spool {folder}, but the ledger that knows where they go "
+                        "is gone. Put it back, or a backup of it with `deid-node restore`."
+                    )
                 schema.migrate(conn)
-                schema.check_pages(conn)
+                checked = schema.check_pages(conn, limit_s=_CHECK_S)
                 recovery = recover(str(folder), root_fd, conn, now=time.time(), max_pause_s=max_pause_s)
                 if durable:
                     _sync_names(folder)
             except (OSError, sqlite3.Error) as error:
-                raise SpoolError(f"The spool {folder} cannot be opened: {error}.") from error
+                hint = schema.DAMAGED if schema.is_damage(error) else ""
+                raise SpoolError(f"The spool {folder} cannot be opened: {error}. {hint}".strip()) from error
             undo.pop_all()
         room = Room(root_fd, reserve_bytes)
         writer = Writer(conn, root_fd, durable=durable, relieve=room.relieve)
-        return cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
+        spool = cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
+        if not checked:
+            spool._check_pages()
+        return spool
 
     @property
     def failed(self) -> str | None:
@@ -300,6 +310,19 @@ class Spool:
         with contextlib.suppress(OSError):
             os.unlink(path, dir_fd=self.root_fd)
 
+    def _check_pages(self) -> None:
+        """Go on reading the pages of a large ledger beside the work; end the spool if one is damaged."""
+
+        def check() -> None:
+            try:
+                with contextlib.closing(schema.connect_to_read(self.folder)) as conn:
+                    schema.check_pages(conn, ended=lambda: self._closed)
+            except (SpoolError, sqlite3.Error) as error:
+                if not self._closed:
+                    self.fail(str(error) if isinstance(error, SpoolError) else schema.DAMAGED)
+
+        threading.Thread(target=check, name="ledger-check", daemon=True).start()
+
     def _make_folder(self, path: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700, dir_fd=self.root_fd)
@@ -330,18 +353,3 @@ def _sync_names(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _lock(folder: Path) -> int:
-    """Take the lock that dies with its owner.
-
-    Raises:
-        SpoolError: another process has it.
-    """
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise SpoolError(f"Another deid_node has the spool {folder} open.") from error
-    return fd
