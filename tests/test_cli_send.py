@@ -27,3 +27,19 @@ def test_the_uids_of_the_dataset_are_sent_and_not_those_of_the_file_meta(
 
     assert (code, capsys.readouterr().out) == (ExitCode.OK, "1 of 1 stored.\n")
     assert [ds.SOPInstanceUID in file.name for file in received.iterdir()] == [True]
+
+
+def test_a_peer_that_rejects_says_why_in_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with storescp(tmp_path / "received", "--refuse") as port:
+        code = main(["echo", LOOPBACK, str(port), "ANY"])
+
+    told = capsys.readouterr().err
+    assert code == ExitCode.UNAVAILABLE
+    assert "rejected permanently: no reason given" in told
+
+
+def test_a_host_that_is_not_known_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["echo", "no-such-host.invalid", "104", "ANY"])
+
+    assert code == ExitCode.UNAVAILABLE
+    assert "the host name cannot be looked up" in capsys.readouterr().err

@@ -189,6 +189,8 @@ def _reason(error: Exception) -> str:
         return f"the certificate is not accepted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
         return error.reason or "TLS failed"
+    if isinstance(error, socket.gaierror):
+        return "the host name cannot be looked up"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return type(error).__name__

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
+
+# PS3.8 Table 9-21, by source and reason; what is not here is reserved.
+_REASONS: Final = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognized",
+    (1, 7): "called AE title not recognized",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,8 @@ class AssociationRejectedError(AssociationError):
 
     def __init__(self, result: int, source: int, reason: int) -> None:
         kind = "for now" if result == 2 else "permanently"
-        super().__init__(f"the association was rejected {kind} (source {source}, reason {reason})")
+        why = _REASONS.get((source, reason), f"source {source}, reason {reason}")
+        super().__init__(f"the association was rejected {kind}: {why}")
         self.result = result
         self.source = source
         self.reason = reason

@@ -107,6 +107,12 @@ def receive(
     """Return who takes the dataset of a C-STORE-RQ: the intake, or a refusal (PS3.7 9.1.1, PS3.4 B.2.3)."""
     refusal = _refusal(request, abstract_syntax)
     if refusal is not None:
+        _LOG.info(
+            "dimse.store_refused",
+            association=caller.association,
+            status=refusal.status.code,
+            reason=refusal.comment,
+        )
         return Swallowed(refusal)
     try:
         return intake.begin(

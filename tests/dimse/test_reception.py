@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from deid_node.dimse.association import Caller, StoreAnswer, StoreRequest
 from deid_node.dimse.command import read_command
@@ -103,3 +104,21 @@ def test_a_dataset_over_the_limit_is_forgotten_read_on_and_then_given_up() -> No
 
     assert intake.calls == ["begin", "feed", "feed", "abort"]
     assert reception.finish().status == StoreStatus.LIMIT_EXCEEDED
+
+
+def test_a_request_that_is_refused_before_its_dataset_is_told_in_the_log() -> None:
+    request = read_command(store_rq(instance="no UID"))
+
+    with capture_logs() as events:
+        answer = receive(Faulty(), CALLER, request, CT, EXPLICIT).finish()
+
+    assert answer.status == StoreStatus.INVALID_INSTANCE
+    assert events == [
+        {
+            "event": "dimse.store_refused",
+            "log_level": "info",
+            "association": "id",
+            "status": "0117",
+            "reason": answer.comment,
+        }
+    ]
