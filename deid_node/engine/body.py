@@ -347,6 +347,9 @@ class Body:
             self._consume(8)
             self._frames.pop()
             return
+        if tag == SEQUENCE_END and frame.end == self._offset + 8:
+            self._consume(8)  # left over where a length was put in for an undefined one
+            return
         if tag != ITEM:
             raise Malformed("no item where a sequence has one")
         if frame.kind == "fragments":
@@ -364,6 +367,8 @@ class Body:
     def _item(self, frame: _Frame, n: int) -> None:
         """Rewrite an item that fits the window; open a longer one."""
         if n != UNDEFINED:
+            if self._known_run(frame):
+                return
             if frame.end is not None and self._offset + 8 + n > frame.end:
                 raise Malformed("an item reaches past the end of its sequence")
             if 8 + n <= self._window:
@@ -380,6 +385,26 @@ class Body:
         assert frame.place is not None
         child.place = Place(b"", [], frame.encoding, self._subject, frame.place, frame.tag, frame.item)
         self._frames.append(child)
+
+    def _known_run(self, frame: _Frame) -> bool:
+        """Copy the items that have a shape which stays as it is; tell whether there were any."""
+        if frame.drop:
+            return False
+        known = len(self._buffer) if frame.end is None else min(len(self._buffer), frame.end - self._offset)
+        found = frame.plan.shapes.run_at(self._buffer, known)
+        if found is None:
+            return False
+        shape, end = found
+        b = bytes(memoryview(self._buffer)[:end])
+        if self._subject.residual([b]):
+            return False
+        number = end // shape.length
+        self._budget.spend(number * shape.elements, number * shape.items - 1)
+        self._subject.kept += number * shape.elements
+        frame.item += number - 1
+        self._out.append(b)
+        self._consume(end)
+        return True
 
     def _undefined_item(self, frame: _Frame) -> bool:
         """Rewrite an item of undefined length if it ends within the window."""
@@ -411,6 +436,8 @@ class Body:
             )
             new = rewrite_guarded(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
+            if new is None and following == stop:
+                frame.plan.shapes.learn(place, frame.plan, following, Budget(self._budget.limits))
         self._consume(following)
 
     def _delimiter(self, frame: _Frame, stop: int) -> None:

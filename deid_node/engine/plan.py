@@ -8,17 +8,20 @@ are; the output is built from what the table allows, in every item of every sequ
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from deid_node.engine.encoding import IMPLICIT_LITTLE, ODD, UN_SEQUENCE, Encoding, vr_in
 from deid_node.engine.nested import encoding_within, items
 from deid_node.engine.scan import Element
+from deid_node.engine.shapes import Shapes
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.profile.procedure import Action, Procedure, Rule, Table
 from deid_node.standard.dictionary import vr_of
 from deid_node.standard.private_dictionary import private_vr
 
 _REMEMBERED: Final = 50_000
+_TEXT_VRS: Final = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "UR", "AE")
 _LONGEST_KNOWN: Final = 2048
 _KNOWN_SEQUENCES: Final = 4096
 
@@ -133,6 +136,7 @@ class Plan:
         self.plans = plans
         self.guard = guard
         self.entries: dict[int, Entry] = {}
+        self.shapes = Shapes()
         self.creators: frozenset[tuple[int, str]] = frozenset(
             (group, creator) for group, creator, _ in table.private
         )
@@ -213,7 +217,7 @@ class Sequence:
     def __init__(self, plan: Plan) -> None:
         """Use `plan` for the items; its encoding is that of the items."""
         self.plan = plan
-        self.known: dict[bytes, tuple[bytes | None, int, int, int]] = {}
+        self.known: dict[tuple[int, bytes], tuple[bytes | None, int, int, int]] = {}
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         """Return the sequence with its items rewritten, None when none of them changes."""
@@ -222,7 +226,8 @@ class Sequence:
             return self._rewritten(element, place)
         subject = place.subject
         raw = place.b[p:q]
-        known = self.known.get(raw)
+        key = (place.depth, raw)  # the depth for its limit
+        known = self.known.get(key)
         if known is not None:
             new, kept, changed, removed = known
             subject.kept += kept
@@ -235,7 +240,7 @@ class Sequence:
             if len(self.known) >= _KNOWN_SEQUENCES:
                 self.known.clear()
             counts = (subject.kept - before[1], subject.changed - before[2], subject.removed - before[3])
-            self.known[raw] = (new, *counts)
+            self.known[key] = (new, *counts)
         return new
 
     def _rewritten(self, element: Element, place: Place) -> bytes | None:
@@ -338,6 +343,8 @@ class _PrivateElement:
         if entry is None:
             vr = meant_vr(code, creator)
             rule = self.plan.table.rule_for(code >> 16, vr, creator)
+            if rule.action is Action.K and creator is not None and _is_disguised(code, vr, creator):
+                rule = replace(rule, action=Action.C)
             entry = self.plan.plans.entry_for(self.plan, code, vr, rule)
             if len(self.entries) < _REMEMBERED:
                 self.entries[code, creator] = entry
@@ -351,6 +358,11 @@ class _PrivateElement:
             return entry
         assert not isinstance(entry, bool)
         return entry.apply(element, place)
+
+
+def _is_disguised(code: int, vr: str, creator: str) -> bool:
+    """Tell whether an element that dictionaries know as a number holds a text here."""
+    return vr in _TEXT_VRS and private_vr(code >> 16, creator) not in (*_TEXT_VRS, "UN")
 
 
 def meant_vr(code: int, creator: str | None = None) -> str:
