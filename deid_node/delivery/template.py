@@ -169,7 +169,7 @@ def _parse(piece: str, extra: Collection[str], problems: list[str]) -> _Componen
 def _field(name: str, spec: str, extra: Collection[str], problems: list[str]) -> _Field:
     tag = None if name in extra else tag_of(name)
     if tag is None and name not in extra:
-        problems.append(f"Template: {{{name}}} is not the keyword of an attribute{_nearest(name, extra)}.")
+        problems.append(f"Template: {{{name}}} is not the keyword of an attribute{_nearest(name, extra)}")
     elif tag is not None and vr_of(tag) in _NOT_TEXT:
         problems.append(f"Template: {{{name}}} is not text (VR {vr_of(tag)}).")
     if not spec:
@@ -188,4 +188,4 @@ def _nearest(name: str, extra: Collection[str]) -> str:
     known: Sequence[str] = [*keywords(), *extra]
     by_lower = {word.lower(): word for word in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {{{by_lower[found[0]]}}}?" if found else ""
+    return f"; did you mean {{{by_lower[found[0]]}}}?" if found else "."

@@ -26,9 +26,8 @@ def banner(
     ]
     for name, route in settings.effective_routes.items():
         procedure = procedures.get(route.profile)
-        profile = (
-            f"{procedure.name} {procedure.version}".strip() if procedure else f"{route.profile} (unusable)"
-        )
+        # Without procedures something is wrong with one of the profiles, which is told with its place.
+        profile = f"{procedure.name} {procedure.version}".strip() if procedure else route.profile
         lines.append(
             f"Route:     {name}: {', '.join(route.called)} -> {profile} -> {', '.join(route.destinations)}"
         )
