@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Json
-from deid_node.commands.terminal import complain, leave, print_json, print_table, say
+from deid_node.commands.profile_import import import_profile
+from deid_node.commands.terminal import print_json, print_table, say
 
 app = typer.Typer(
     name="profile", help="De-identification profiles.", no_args_is_help=True, rich_markup_mode=None
@@ -81,27 +80,4 @@ def diff(one: Name, two: Name, sop_class: SOPClass = "CT", as_json: Json = False
         say("No difference.")
 
 
-@app.command("import")
-def import_profile(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Grand-Challenge procedure (JSON).")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The profile to write (TOML).")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the profile; else that of OUT.")] = None,
-) -> None:
-    """Write a Grand-Challenge procedure as a profile; says what could not be carried over."""
-    from deid_node.profile.grand_challenge_import import to_toml
-
-    try:
-        text = file.read_text("utf-8")
-    except OSError as error:
-        leave(ExitCode.NO_INPUT, f"{file}: cannot be read ({error.strerror}).")
-    imported = to_toml(text, file.name, name or output.stem)
-    try:
-        with output.open("x", encoding="utf-8") as stream:
-            stream.write(imported.text)
-    except OSError as error:
-        leave(ExitCode.CANNOT_CREATE, f"{output}: cannot be written ({error.strerror}).")
-    for sentence in imported.left_out:
-        complain(sentence)
-    say(f"{output} written.")
-    if imported.left_out:
-        leave(ExitCode.INCOMPLETE, f"{len(imported.left_out)} rows could not be carried over.")
+app.command("import")(import_profile)

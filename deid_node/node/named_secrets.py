@@ -7,6 +7,7 @@ called as the secret in the folder `secrets` of the state. The first of these th
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -55,6 +56,34 @@ def account_secrets(names: Iterable[str]) -> dict[str, bytes]:
         ConfigurationError: as for `read_secrets`.
     """
     return read_secrets(names, default_state())
+
+
+def keep_secret(name: str, value: bytes, state: Path) -> Path:
+    """Write a secret into the state folder, for this account alone; return its file.
+
+    Where another value has the name, a number is added to it: the file is called as the secret.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    for number in itertools.count(1):
+        word = name if number == 1 else f"{name}-{number}"
+        file = state / FOLDER / word
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            if _file(word, file, guarded=True) == value:
+                return file
+            continue
+        except OSError as error:
+            raise ConfigurationError(
+                f"{file}: the secret {word!r} cannot be written ({error.strerror})."
+            ) from None
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(value + b"\n")
+        return file
+    raise AssertionError("unreachable")
 
 
 def variable_of(name: str) -> str:

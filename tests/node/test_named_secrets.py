@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deid_node.errors import ConfigurationError
-from deid_node.node.named_secrets import read_secrets
+from deid_node.node.named_secrets import keep_secret, read_secrets
 from deid_node.settings_load import load_settings
 
 
@@ -68,3 +68,23 @@ def test_a_secret_is_no_unknown_setting(tmp_path: Path) -> None:
     )
 
     assert loaded.settings.ae_title == "DEIDNODE"
+
+
+def test_a_secret_is_kept_for_this_account_and_found_again(tmp_path: Path) -> None:
+    file = keep_secret("site-hash", b"one", tmp_path)
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert keep_secret("site-hash", b"one", tmp_path) == file
+    assert read_secrets(["site-hash"], tmp_path, environment={}) == {"site-hash": b"one"}
+
+
+def test_a_secret_never_replaces_another_of_its_name(tmp_path: Path) -> None:
+    keep_secret("site-hash", b"one", tmp_path)
+
+    file = keep_secret("site-hash", b"two", tmp_path)
+
+    assert file.name == "site-hash-2"
+    assert read_secrets(["site-hash", "site-hash-2"], tmp_path, environment={}) == {
+        "site-hash": b"one",
+        "site-hash-2": b"two",
+    }

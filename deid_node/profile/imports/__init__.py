@@ -13,13 +13,14 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.imports import ctp, dicom_curate, microsoft, pfdicom
+from deid_node.profile.imports import ctp, dicom_curate, grand_challenge, microsoft, pfdicom
 from deid_node.profile.imports.imported import Imported, LeftOut, Options, Secret
 
 Reader = Callable[[str, str, str, Options], Imported]
 
 READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     {
+        "grand-challenge": grand_challenge.read,
         "microsoft": microsoft.read,
         "microsoft-poc": microsoft.read_first_form,
         "pfdicom": pfdicom.read,

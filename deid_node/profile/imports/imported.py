@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class Imported:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
+
+    def with_secrets_called(self, new_names: Mapping[str, str]) -> Imported:
+        """Return the same profile with other names of its secrets."""
+
+        def renamed(found: re.Match[str]) -> str:
+            return f'key = "{new_names.get(found[1], found[1])}"'
+
+        secrets = tuple(replace(one, name=new_names.get(one.name, one.name)) for one in self.secrets)
+        return replace(self, toml=re.sub(r'key = "([^"]+)"', renamed, self.toml), secrets=secrets)
 
 
 @dataclass(frozen=True, slots=True)
