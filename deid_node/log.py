@@ -40,6 +40,12 @@ _MOST_FRAMES: Final = 20
 _TOLD_AT: Final = frozenset(10**power for power in range(10))
 
 EventDict = MutableMapping[str, Any]
+_level: int = logging.DEBUG  # of the last `configure_log`
+
+
+def is_told(level: int) -> bool:
+    """Whether events of a level are written: for those of every object, whose making costs more than this."""
+    return level >= _level
 
 
 def configure_log(*, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
@@ -50,6 +56,8 @@ def configure_log(*, level: str = "info", form: str = "auto", stream: TextIO | N
         form: json, console, or auto for console on a terminal.
         stream: where lines go.
     """
+    global _level  # as the configuration of structlog is
+    _level = getattr(logging, level.upper())
     out = sys.stdout if stream is None else stream
     console = form == "console" or (form == "auto" and out.isatty())
     renderer: Any = (
@@ -65,7 +73,7 @@ def configure_log(*, level: str = "info", form: str = "auto", stream: TextIO | N
             only_known_fields,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )

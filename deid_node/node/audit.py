@@ -36,6 +36,8 @@ _GATHER_S: Final = 0.1
 _RETRY_S: Final = 1.0
 _MOST_WAITING: Final = 10_000
 _DAY_S: Final = 86400.0
+_as_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_quoted: Final = json.encoder.encode_basestring_ascii
 
 Fields = Mapping[str, object]
 
@@ -100,7 +102,8 @@ class AuditTrail:
         self._waiting.append(_line(event, fields))
         if self._thread is None:
             self._start()
-        self._bell.set()
+        if not self._bell.is_set():
+            self._bell.set()
 
     def close(self) -> None:
         """Write what waits and stop; also twice."""
@@ -220,10 +223,17 @@ def who() -> dict[str, object]:
 
 
 def _line(event: str, fields: Fields) -> str:
+    """Return one line: there are several for every object, so common values take no encoder."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told: dict[str, object] = {"at": at, "event": event, "process": os.getpid()}
-    told.update((name, _plain(value)) for name, value in fields.items() if value is not None)
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=True) + "\n"
+    told = [f'{{"at":"{at}","event":{_quoted(event)},"process":{os.getpid()}']
+    for name, value in fields.items():
+        if isinstance(value, str):
+            told.append(f'"{name}":{_quoted(value)}')
+        elif type(value) is int:
+            told.append(f'"{name}":{value}')
+        elif value is not None:
+            told.append(f'"{name}":{_as_json(_plain(value))}')
+    return ",".join(told) + "}\n"
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,6 +11,7 @@ import structlog
 from deid_node.delivery.breaker import Circuit
 from deid_node.delivery.destination import Destination
 from deid_node.delivery.lane import Lane, LaneStatus, Observer, observe_nothing
+from deid_node.log import is_told
 from deid_node.node.destinations import policy_of
 from deid_node.settings import Settings
 from deid_node.spool.entry import Entry
@@ -69,19 +71,19 @@ class Lanes:
 
 
 def tell(entry: Entry, outcome: Outcome) -> None:
-    """Write one event for an outcome; what is given back unsent is no news."""
+    """Write one event for an outcome; what is given back unsent is no news, a success only for debugging."""
+    if isinstance(outcome, Released) or (isinstance(outcome, Delivered) and not is_told(logging.DEBUG)):
+        return
     log = _LOG.bind(entry=entry.id, destination=entry.destination, route=entry.route, attempt=entry.attempt)
     match outcome:
         case Delivered(status, warning):
-            log.info("node.delivered", status=f"{status:04X}", warnings=int(warning))
+            log.debug("node.delivered", status=f"{status:04X}", warnings=int(warning))
         case Deferred(why, pause_s, status):
             log.warning("node.deferred", reason=why, after_s=pause_s, status=_code(status))
         case Refused(why, status):
             log.error("node.refused_by_destination", reason=why, status=_code(status))
         case Held(why, status):
             log.error("node.held", reason=why, status=_code(status))
-        case Released():
-            pass
 
 
 def tell_use(status: LaneStatus) -> None:
