@@ -1,73 +1,72 @@
-"""De-identifying files without a network: one DICOM file in, one out, or a reason.
+"""De-identifying files without a network, from Python: one object in and one out, or any number of them.
 
-The same engine as on the wire. A result is complete under its name or not there: it is written
-beside its place and then linked to it, and it never replaces another object.
+The same engine as on the wire. Nothing is raised for a single object: what became of it is in its
+`FileResult`, and one bad object never stops the others.
 """
 
 from __future__ import annotations
 
-import errno
-import filecmp
-import hashlib
-import os
-import secrets as random_source
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
-from pathlib import Path
-from typing import BinaryIO, Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-from deid_node.delivery.names import alternatives
-from deid_node.engine.deidentified import Deidentified, Summary
+from deid_node.delivery.template import FILE_FIELDS, PathTemplate
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
-from deid_node.errors import Excluded, ObjectRefused, Rejected
+from deid_node.errors import ConfigurationError
+from deid_node.files_draft import FolderTarget, NoTarget, Target
+from deid_node.files_index import Index
+from deid_node.files_input import EVERYTHING, Filters, Input, LocalFile, Remote, inputs_of
+from deid_node.files_object import Work
+from deid_node.files_result import FileResult, Outcome
+from deid_node.files_store import DEFAULT_PART_BYTES, bucket_of
+from deid_node.files_tree import Job, deidentify_all, stamp_of
+from deid_node.files_upload import StoreTarget, WebTarget
 from deid_node.node.key_file import default_key
 from deid_node.node.named_secrets import account_secrets
-from deid_node.node.part10 import NotDicom, read_part10
 from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 
-READ_BYTES: Final = 1 << 20
-_NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-_MAX_BUFFERS: Final = min(os.sysconf("SC_IOV_MAX"), 512)
+MIRROR = "{input_path}/{input_stem}.dcm"
+DEFAULT_TEMPLATE = "{PatientID}/{StudyInstanceUID}/{Modality}_{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 
-
-class Outcome(StrEnum):
-    """What became of one file. Every file has exactly one."""
-
-    DEIDENTIFIED = "deidentified"
-    EXCLUDED = "excluded"
-    """a rule of the profile leaves the object out"""
-    REJECTED = "rejected"
-    """a rule of the procedure rejects the object"""
-    HELD = "held"
-    """a lookup table lacks a row; the object goes on when the row is there"""
-    FAILED = "failed"
-    """it could not be read, de-identified or written"""
-    SKIPPED = "skipped"
-    """no DICOM file, or a DICOMDIR"""
+__all__ = ["FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
 
 
 @dataclass(frozen=True, slots=True)
-class FileResult:
-    """The outcome for one file.
+class Options:
+    """How a run over many objects goes.
 
-    `target` is None unless the outcome is DEIDENTIFIED. `code` is a short fixed word, `reason` a text
-    without values, `path` the attribute it is about. `notes` are oddities that did no harm.
+    Attributes:
+        template: path of each result, from de-identified attributes, `{input_path}`, `{input_stem}` and
+            `{index}`.
+        leaf: new name of the last folder of each result, with `{}` for the old one.
+        filters: which inputs of a tree are taken.
+        workers: processes.
+        dry_run: nothing is written.
+        resume: an index file; what it knows and has not changed is not done again.
+        headers, target_headers: for web requests that read inputs, that write results.
+        endpoint, region: of an object store that is not the one of AWS.
+        part_bytes: larger results go to an object store in parts of this size.
+        tell_times: whether a web server or object store is told when an input was changed.
     """
 
-    source: Path
-    outcome: Outcome
-    target: Path | None = None
-    code: str = ""
-    reason: str = ""
-    path: str = ""
-    sop_class_uid: str = ""
-    notes: tuple[str, ...] = ()
+    template: str = DEFAULT_TEMPLATE
+    leaf: str = ""
+    filters: Filters = EVERYTHING
+    workers: int = 1
+    dry_run: bool = False
+    resume: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    target_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    endpoint: str = ""
+    region: str = ""
+    part_bytes: int = DEFAULT_PART_BYTES
+    tell_times: bool = False
+
+
+DEFAULT_OPTIONS = Options()
 
 
 def deidentify(
@@ -89,168 +88,109 @@ def deidentify(
         What became of it. Nothing is written unless the outcome is DEIDENTIFIED.
 
     Raises:
-        ConfigurationError: the profile or the key is wrong.
+        ConfigurationError: the profile, a secret that it names, or the key is wrong.
     """
+    return one_file(engine(profile, key), Path(source), Path(target))
+
+
+def one_file(deidentifier: Deidentifier, source: Path, target: Path, *, dry_run: bool = False) -> FileResult:
+    """De-identify one file with an engine that is there."""
+    folder = FolderTarget(target.parent, may_rename=False)
+    work = Work(deidentifier, NoTarget(folder) if dry_run else folder)
+    return work.run(LocalFile(source, PurePosixPath(source.name)), lambda _: (target.name,))
+
+
+def deidentify_many(
+    sources: Iterable[str | Path],
+    target: str | Path | Target,
+    *,
+    profile: str | Path | Procedure = "basic",
+    key: Key | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Iterator[FileResult]:
+    """De-identify any number of objects; yield what became of each when it is known.
+
+    Args:
+        sources: files, folders, web addresses, s3://BUCKET/PREFIX.
+        target: a folder, a web address that takes PUT, s3://BUCKET/PREFIX, or an object of your own.
+        profile, key: as for `deidentify`.
+        options: how the run goes.
+
+    Raises:
+        ConfigurationError: the profile, a secret, the key, the template, a source or the index is wrong.
+    """
+    template = parse_template(options.template, options.leaf)
+    deidentifier = engine(profile, key, capture=template.fields)
+    inputs = list(inputs_for(sources, target, options))
+    return deidentify_all(run_of(deidentifier, target, options), inputs, options.workers)
+
+
+def inputs_for(
+    sources: Iterable[str | Path], target: str | Path | Target, options: Options
+) -> Iterator[Input]:
+    """Yield the inputs of a run; results of an earlier run that lie below an input are none.
+
+    Raises:
+        ConfigurationError: a source is not there, or cannot be listed.
+    """
+    is_folder = isinstance(target, Path) or (isinstance(target, str) and "://" not in target)
+    remote = Remote(options.headers, options.endpoint, options.region)
+    without = Path(str(target)) if is_folder else None
+    return inputs_of(sources, without=without, filters=options.filters, remote=remote)
+
+
+def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Options) -> Job:
+    """Return what is done to every object of a run.
+
+    Raises:
+        ConfigurationError: the template, the target or the index is wrong.
+    """
+    where = target_of(target, options)
+    index = None
+    if options.resume is not None:
+        stamp = stamp_of(deidentifier, options.template, options.leaf, str(target))
+        index = Index(options.resume, stamp)
+    uses_store = isinstance(where, StoreTarget)
+    if options.dry_run:
+        where, index = NoTarget(where), None
+    work = Work(deidentifier, where, tell_times=options.tell_times)
+    template = parse_template(options.template, options.leaf)
+    return Job(work, template, options.leaf, index, uses_store)
+
+
+def engine(
+    profile: str | Path | Procedure, key: Key | None, *, capture: frozenset[int] = frozenset()
+) -> Deidentifier:
+    """Return the engine for a profile, with the key and the secrets of this account."""
     if not isinstance(profile, Procedure):
         profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
     secrets = account_secrets(profile.secrets)
-    deidentifier = Deidentifier(profile, Pseudonyms(key or default_key()), secrets=secrets)
-    return deidentify_file(deidentifier, Path(source), lambda _: Path(target), Path(target).parent)
+    return Deidentifier(profile, Pseudonyms(key or default_key()), capture=capture, secrets=secrets)
 
 
-def deidentify_file(
-    deidentifier: Deidentifier,
-    source: Path,
-    name: Callable[[Summary], Path],
-    folder: Path,
-    *,
-    may_rename: bool = False,
-) -> FileResult:
-    """De-identify one file into the place that `name` chooses.
+def target_of(target: str | Path | Target, options: Options) -> Target:
+    """Return where results go.
 
-    Args:
-        deidentifier: the engine, compiled once for many files.
-        source: the file to read.
-        name: the path to write, from what is known of the de-identified object.
-        folder: where the file lies until it is complete; on the file system of the result.
-        may_rename: when another object has the name, the result gets one of its own.
+    Raises:
+        ConfigurationError: the address of an object store is wrong.
     """
-    draft = _FileDraft(folder)
-    try:
-        with source.open("rb") as stream:
-            summary, notes = _rewrite(deidentifier, stream, draft)
-        target = draft.place(name(summary), summary.heading.sop_instance_uid if may_rename else None)
-    except ObjectRefused as refusal:
-        return _refused(source, refusal)
-    except _NameTakenError as error:
-        reason = f"another object is called {error} already; it is not replaced"
-        return FileResult(source, Outcome.FAILED, code="exists", reason=reason)
-    except OSError as error:
-        reason = f"{error.strerror or type(error).__name__}"
-        return FileResult(source, Outcome.FAILED, code="file-system", reason=reason)
-    finally:
-        draft.discard()
-    uid = summary.heading.sop_class_uid
-    return FileResult(
-        source, Outcome.DEIDENTIFIED, target, sop_class_uid=uid, notes=(*notes, *summary.warnings)
-    )
+    if not isinstance(target, str | Path):
+        return target
+    text = str(target)
+    if text.startswith(("http://", "https://")):
+        return WebTarget(text, options.target_headers)
+    if text.startswith("s3://"):
+        bucket, prefix = bucket_of(text, endpoint=options.endpoint, region=options.region)
+        return StoreTarget(bucket, prefix, options.part_bytes)
+    return FolderTarget(Path(target))
 
 
-def _rewrite(
-    deidentifier: Deidentifier, stream: BinaryIO, draft: _FileDraft
-) -> tuple[Summary, tuple[str, ...]]:
-    part10 = read_part10(stream)
-    stream.seek(part10.offset)
-    rewrite = deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid, today=date.today())
-    buffer = bytearray(READ_BYTES)
-    view = memoryview(buffer)
-    while count := stream.readinto(buffer):  # type: ignore[attr-defined]  # a file opened in binary has it
-        part = rewrite.feed(view[:count])
-        if part is not None:
-            if rewrite.heading is not None:
-                draft.begin(rewrite.heading.meta)
-            draft.write(part)
-    last, summary = rewrite.finish()
-    draft.begin(summary.heading.meta)
-    draft.write(last)
-    return summary, part10.oddities
+def parse_template(template: str, leaf: str) -> PathTemplate:
+    """Return the template of results.
 
-
-def _refused(source: Path, refusal: ObjectRefused) -> FileResult:
-    if isinstance(refusal, NotDicom):
-        outcome = Outcome.SKIPPED
-    elif isinstance(refusal, Excluded):
-        outcome = Outcome.EXCLUDED
-    elif isinstance(refusal, Rejected):
-        outcome = Outcome.HELD if refusal.code == "held" else Outcome.REJECTED
-    else:
-        outcome = Outcome.FAILED
-    return FileResult(source, outcome, code=refusal.code, reason=refusal.reason, path=refusal.path)
-
-
-class _NameTakenError(Exception):
-    """Another object has the name that was asked for."""
-
-
-class _FileDraft:
-    """A file that is being written under a temporary name."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / f".deid-node-{random_source.token_hex(8)}.part"
-        self._descriptor: int | None = None
-
-    def begin(self, meta: bytes) -> None:
-        """Write the file meta information, once, before the first bytes of the dataset."""
-        if self._descriptor is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o666)  # as the umask of the person allows
-            self._write_all([memoryview(meta)])
-
-    def write(self, part: Deidentified) -> None:
-        """Write bytes of the dataset."""
-        views = [memoryview(buffer).cast("B") for buffer in part.buffers if len(buffer)]
-        for start in range(0, len(views), _MAX_BUFFERS):
-            self._write_all(views[start : start + _MAX_BUFFERS])
-
-    def _write_all(self, views: list[memoryview]) -> None:
-        if self._descriptor is None:
-            raise AssertionError("written before it was begun")
-        while views:
-            written = os.writev(self._descriptor, views)
-            while views and written >= len(views[0]):
-                written -= len(views.pop(0))
-            if views and written:
-                views[0] = views[0][written:]
-
-    def place(self, target: Path, sop_instance_uid: str | None) -> Path:
-        """Give the complete file its name, and return it.
-
-        Args:
-            target: the name.
-            sop_instance_uid: makes other names when another object has this one; None makes none.
-
-        Raises:
-            _NameTakenError: a different file has the name.
-        """
-        self._close()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if self._is_placed(target):
-            return target
-        if sop_instance_uid is not None:
-            with self._path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").digest()
-            for other in alternatives(target.name, sop_instance_uid, sha256)[1:]:
-                if self._is_placed(target.with_name(other)):
-                    return target.with_name(other)
-        raise _NameTakenError(target)
-
-    def _is_placed(self, target: Path) -> bool:
-        """Link the file to a name; False when a different file has it."""
-        try:
-            os.link(self._path, target)  # not rename, which would replace
-        except FileExistsError:
-            # The same input, profile and key give the same bytes: a second run finds its own result.
-            is_file = target.is_file() and not target.is_symlink()
-            return is_file and filecmp.cmp(self._path, target, shallow=False)
-        except OSError as error:
-            if error.errno not in _NO_LINK:
-                raise
-            # No hard links on this file system: take the name first, then replace what we just made.
-            try:
-                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
-            except FileExistsError:
-                return target.is_file() and filecmp.cmp(self._path, target, shallow=False)
-            os.rename(self._path, target)
-        return True
-
-    def discard(self) -> None:
-        """Remove the temporary name, whatever happened before."""
-        self._close()
-        with suppress(OSError):
-            self._path.unlink()
-
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    Raises:
+        ConfigurationError: the template or the name of the last folder is wrong.
+    """
+    if leaf and (("{}" not in leaf and "%s" not in leaf) or "/" in leaf):
+        raise ConfigurationError("The name of the last folder has {} for the old name, and no slash.")
+    return PathTemplate.parse(template, extra=FILE_FIELDS)

@@ -7,23 +7,26 @@ the files it might have had are tried again one by one, and the one that kills t
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
+from deid_node import __version__
+from deid_node.delivery.names import component, value_text
 from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.rewrite import Deidentifier
-from deid_node.files import FileResult, Outcome, deidentify_file
+from deid_node.files_index import Index
+from deid_node.files_input import Input, StoredObject
+from deid_node.files_object import Work
+from deid_node.files_result import FileResult, Outcome
 from deid_node.log import describe
 
-Numbered = tuple[int, Path]
+Numbered = tuple[int, Input]
 
 _AHEAD: Final = 8
 """Files that wait for each worker: enough to keep it busy, few enough for a tree of any size."""
@@ -31,59 +34,88 @@ _AHEAD: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is done to every file of a run: results are named by `template` below `target`.
+    """What is done to every object of a run: results are named by `template`.
 
-    `source` is the folder that the fields `input_path` and `input_stem` of a template are relative to.
+    `leaf` renames the last folder of each result, with `{}` or `%s` for the old name. `index` knows what
+    an earlier run did. `uses_store`: results go to an object store.
     """
 
-    deidentifier: Deidentifier
-    source: Path
-    target: Path
+    work: Work
     template: PathTemplate
+    leaf: str = ""
+    index: Index | None = None
+    uses_store: bool = False
 
-    def run(self, numbered: tuple[int, Path]) -> FileResult:
-        """De-identify one file. Raises nothing."""
-        index, file = numbered
+    def run(self, numbered: Numbered) -> FileResult:
+        """De-identify one object. Raises nothing."""
+        index, source = numbered
 
-        def name(done: Summary) -> Path:
-            relative = file.relative_to(self.source)
-            above = "" if relative.parent == Path() else relative.parent.as_posix()
+        def name(done: Summary) -> tuple[str, ...]:
+            relative = source.relative
+            above = "" if len(relative.parts) < 2 else relative.parent.as_posix()
             extra = {"input_path": above, "input_stem": relative.stem, "index": str(index)}
-            return self.target.joinpath(*self.template.render(done.attributes, extra))
+            return self._in_leaf(self.template.render(done.attributes, extra))
 
+        known = self.index.known.get(str(source.shown)) if self.index is not None else None
         try:
-            return deidentify_file(self.deidentifier, file, name, self.target, may_rename=True)
-        except Exception as error:  # the edge: a fault of ours in one file must not end the run
+            return self.work.run(source, name, known)
+        except Exception as error:  # the edge: a fault of ours in one object must not end the run
             told = describe(error)
             frames = told["frames"]
             where = frames[-1] if isinstance(frames, list) and frames else ""
             reason = f"an error in deid-node itself ({told['error']} in {where})"
-            return FileResult(file, Outcome.FAILED, code="internal", reason=reason)
+            return FileResult(source.shown, Outcome.FAILED, code="internal", reason=reason)
+
+    def _in_leaf(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not self.leaf or len(names) < 2:
+            return names
+        old = names[-2]
+        leaf = component(
+            value_text(self.leaf.replace("{}", old).replace("%s", old)), "", self.template.limits
+        )
+        return (*names[:-2], leaf, names[-1])
 
 
-def files_below(folder: Path, *, without: Path) -> Iterator[Path]:
-    """Yield the files of a tree in a stable order; not those below `without`, where results go."""
-    shut_out = without.resolve()
-    for at, folders, names in os.walk(folder):
-        here = Path(at)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() != shut_out)
-        for name in sorted(names):
-            yield here / name
+def stamp_of(deidentifier: Deidentifier, *texts: str) -> str:
+    """Return what is equal for two runs that make the same results of the same inputs.
+
+    Keyed: the lookup tables have a part in it.
+    """
+    procedure = deidentifier.procedure
+    tables = sorted((name, sorted(rows.items())) for name, rows in deidentifier.tables.items())
+    text = "\0".join([__version__, procedure.digest, repr(tables), *texts])
+    return deidentifier.pseudonyms.digest("resume", text.encode()).hex()
 
 
-def deidentify_tree(job: Job, files: Iterable[Path], workers: int) -> Iterator[FileResult]:
-    """De-identify files, `workers` at a time; yield each result when it is there."""
-    left = enumerate(files, start=1)
-    if workers <= 1:
-        yield from map(job.run, left)
+def deidentify_all(job: Job, inputs: Iterable[Input], workers: int) -> Iterator[FileResult]:
+    """De-identify objects, `workers` at a time; yield each result when it is there.
+
+    Raises:
+        ConfigurationError: the index cannot be written.
+    """
+    inputs = list(inputs)
+    in_place = (
+        workers <= 1 and not job.uses_store and not any(isinstance(one, StoredObject) for one in inputs)
+    )
+    results = map(job.run, enumerate(inputs, start=1)) if in_place else _run_all(job, inputs, max(workers, 1))
+    if job.index is None:
+        yield from results
         return
+    with job.index.writing() as index:
+        for result in results:
+            index.add(result)
+            yield result
+
+
+def _run_all(job: Job, inputs: Iterable[Input], workers: int) -> Iterator[FileResult]:
+    left = enumerate(inputs, start=1)
     suspects: list[Numbered] = []
     while True:
         yield from _run_pool(job, left, workers, suspects)
         if not suspects:
             return
-        for file in suspects:
-            yield _run_alone(job, file)
+        for one in suspects:
+            yield _run_alone(job, one)
         suspects = []
 
 
@@ -123,7 +155,7 @@ def _run_alone(job: Job, file: Numbered) -> FileResult:
             return pool.submit(_work, file).result()
         except BrokenProcessPool:
             reason = "the process that read it died"
-            return FileResult(file[1], Outcome.FAILED, code="crash", reason=reason)
+            return FileResult(file[1].shown, Outcome.FAILED, code="crash", reason=reason)
 
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:

@@ -15,8 +15,10 @@ from deid_node.engine.deidentified import Summary
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ConfigurationError
-from deid_node.files import FileResult
-from deid_node.files_tree import Job, deidentify_tree, files_below
+from deid_node.files import DEFAULT_TEMPLATE, FileResult, inputs_of
+from deid_node.files_draft import FolderTarget
+from deid_node.files_object import Work
+from deid_node.files_tree import Job, deidentify_all
 from deid_node.profile import library
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -90,11 +92,11 @@ def test_a_process_that_dies_takes_no_other_file_with_it(tmp_path: Path) -> None
     ds.save_as(source / "3.dcm", implicit_vr=True, little_endian=True)
     template = PathTemplate.parse("{index}.dcm", extra={"index"})
     deidentifier = DiesOn(library.load("basic"), Pseudonyms(KEY))
-    job = Job(deidentifier, source, tmp_path / "out", template)
+    job = Job(Work(deidentifier, FolderTarget(tmp_path / "out")), template)
 
-    results = list(deidentify_tree(job, files_below(source, without=job.target), 2))
+    results = list(deidentify_all(job, inputs_of([source]), 2))
 
-    outcomes = {result.source.name: (result.outcome, result.code) for result in results}
+    outcomes = {Path(result.source).name: (result.outcome, result.code) for result in results}
     assert outcomes.pop("3.dcm") == (Outcome.FAILED, "crash")
     assert set(outcomes.values()) == {(Outcome.DEIDENTIFIED, "")}
     assert len(results) == 6
@@ -107,9 +109,10 @@ def test_a_fault_of_ours_fails_one_file_and_tells_no_value(tmp_path: Path) -> No
 
     whole = PathTemplate.parse("{index}.dcm", extra={"index"})
     template = Broken(whole.source, whole.fields, whole.limits, ())
-    job = Job(Deidentifier(library.load("basic"), Pseudonyms(KEY)), CT.parent, tmp_path, template)
+    engine = Deidentifier(library.load("basic"), Pseudonyms(KEY))
+    (one,) = inputs_of([CT])
 
-    result = job.run((1, CT))
+    result = Job(Work(engine, FolderTarget(tmp_path)), template).run((1, one))
 
     assert (result.outcome, result.code) == (Outcome.FAILED, "internal")
     assert "RuntimeError" in result.reason
@@ -118,16 +121,22 @@ def test_a_fault_of_ours_fails_one_file_and_tells_no_value(tmp_path: Path) -> No
 
 
 def test_a_summary_names_the_result(tmp_path: Path) -> None:
-    from deid_node.files import deidentify_file
-
     seen: list[Summary] = []
 
-    def name(done: Summary) -> Path:
+    def name(done: Summary) -> tuple[str, ...]:
         seen.append(done)
-        return tmp_path / f"{done.heading.sop_instance_uid}.dcm"
+        return (f"{done.heading.sop_instance_uid}.dcm",)
 
-    result = deidentify_file(Deidentifier(library.load("basic"), Pseudonyms(KEY)), CT, name, tmp_path)
+    (one,) = inputs_of([CT])
+    work = Work(Deidentifier(library.load("basic"), Pseudonyms(KEY)), FolderTarget(tmp_path))
+    result = work.run(one, name)
 
-    assert result.target is not None
+    assert isinstance(result.target, Path)
     assert result.target.stem == pydicom.dcmread(result.target).SOPInstanceUID
     assert len(seen) == 1
+
+
+def test_the_names_of_results_are_those_of_a_destination() -> None:
+    from deid_node import settings
+
+    assert DEFAULT_TEMPLATE == settings.DEFAULT_TEMPLATE

@@ -1,0 +1,230 @@
+"""Runs over many files: which are taken, how results are named, what a second run does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from deid_node import Filters, Options, Outcome, deidentify_many
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.engine.keys import Key
+from deid_node.errors import ConfigurationError
+from deid_node.files import MIRROR
+from deid_node.files_result import FileResult
+
+FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+CT = FILES / "CT_small.dcm"
+KEY = Key(bytes(32))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three files at three depths."""
+    root = tmp_path / "in"
+    for name in ("top.dcm", "s1/one.dcm", "s1/deep/two.ima"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CT, root / name)
+    return root
+
+
+def run(source: Path, target: Path, **options: Any) -> list[FileResult]:
+    return list(
+        deidentify_many([source], target, key=KEY, options=Options(**{"template": MIRROR, **options}))
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("filters", "taken"),
+    [
+        (Filters(), {"top.dcm", "one.dcm", "two.ima"}),
+        (Filters(names=("o",)), {"top.dcm", "one.dcm", "two.ima"}),
+        (Filters(names=("dcm", "two")), {"top.dcm", "one.dcm", "two.ima"}),
+        (Filters(names=("dcm", "one"), every_name=True), {"one.dcm"}),
+        (Filters(folders=("deep", "s9")), {"two.ima"}),
+        (Filters(folders=("s1", "deep"), every_folder=True), {"two.ima"}),
+        (Filters(depth=0), {"top.dcm"}),
+        (Filters(depth=1), {"top.dcm", "one.dcm"}),
+        (Filters(skipped=("TOP.DCM",)), {"one.dcm", "two.ima"}),
+    ],
+)
+def test_pf11_pf13_files_are_taken_by_parts_of_their_names_and_by_depth(
+    tree: Path, tmp_path: Path, filters: Filters, taken: set[str]
+) -> None:
+    results = run(tree, tmp_path / "out", filters=filters)
+
+    assert {Path(result.source).name for result in results} == taken
+
+
+@pytest.mark.parametrize("leaf", ["anon-%s", "anon-{}"])
+def test_pf_v19_the_last_folder_gets_a_new_name(tree: Path, tmp_path: Path, leaf: str) -> None:
+    run(tree, tmp_path / "out", leaf=leaf)
+
+    assert files_in(tmp_path / "out") == {"top.dcm", "anon-s1/one.dcm", "s1/anon-deep/two.dcm"}
+
+
+@pytest.mark.parametrize("leaf", ["anon", "a/{}"])
+def test_a_name_of_the_last_folder_that_cannot_be_is_an_error(tree: Path, tmp_path: Path, leaf: str) -> None:
+    with pytest.raises(ConfigurationError, match="the last folder"):
+        run(tree, tmp_path / "out", leaf=leaf)
+
+
+def test_several_sources_may_be_named(tree: Path, tmp_path: Path) -> None:
+    sources = [tree / "top.dcm", tree / "s1"]
+
+    results = list(
+        deidentify_many(sources, tmp_path / "out", key=KEY, options=Options(template="{index}.dcm"))
+    )
+
+    assert [result.outcome for result in results] == [Outcome.DEIDENTIFIED] * 3
+
+
+def test_a_dry_run_says_where_results_would_be_and_writes_nothing(tree: Path, tmp_path: Path) -> None:
+    results = run(tree, tmp_path / "out", dry_run=True)
+
+    assert {result.target for result in results} == {
+        tmp_path / "out" / name for name in ("top.dcm", "s1/one.dcm", "s1/deep/two.dcm")
+    }
+    assert all(result.target_size for result in results)
+    assert not (tmp_path / "out").exists()
+
+
+# --- what a second run does -----------------------------------------------------------------------
+
+
+def test_dc31_what_has_not_changed_is_not_read_again(tree: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+
+    first = run(tree, tmp_path / "out", resume=index)
+    second = run(tree, tmp_path / "out", resume=index)
+
+    assert {result.outcome for result in first} == {Outcome.DEIDENTIFIED}
+    assert {result.outcome for result in second} == {Outcome.UNCHANGED}
+    assert [r.target_sha256 for r in first] == [r.target_sha256 for r in second]
+    assert index.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("what", ["touched", "gone", "profile", "template"])
+def test_dc31_what_has_changed_is_done_again(tree: Path, tmp_path: Path, what: str) -> None:
+    index, out = tmp_path / "index", tmp_path / "out"
+    options: dict[str, Any] = {"resume": index}
+    profile = "basic"
+    run(tree, out, **options)
+
+    if what == "touched":
+        (tree / "top.dcm").touch()
+    elif what == "gone":
+        (out / "top.dcm").unlink()
+    elif what == "template":
+        options["template"] = "{index}.dcm"
+    else:
+        profile = "research"
+        out = tmp_path / "out2"
+    results = list(
+        deidentify_many(
+            [tree], out, profile=profile, key=KEY, options=Options(**{"template": MIRROR, **options})
+        )
+    )
+
+    changed = {Path(r.source).name for r in results if r.outcome is Outcome.DEIDENTIFIED}
+    assert changed == ({"top.dcm"} if what in ("touched", "gone") else {"top.dcm", "one.dcm", "two.ima"})
+
+
+def test_half_of_a_line_in_the_index_does_no_harm(tree: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    run(tree, tmp_path / "out", resume=index)
+    index.write_text(index.read_text()[:-40])
+
+    outcomes = [result.outcome for result in run(tree, tmp_path / "out", resume=index)]
+    again = [result.outcome for result in run(tree, tmp_path / "out", resume=index)]
+
+    assert sorted(outcomes) == [Outcome.DEIDENTIFIED, Outcome.UNCHANGED, Outcome.UNCHANGED]
+    assert again == [Outcome.UNCHANGED] * 3
+
+
+def test_a_held_object_goes_on_when_the_row_is_there(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("old,new\n1CT1,\n")
+    (tmp_path / "site.toml").write_text(
+        'name = "site"\nextends = ["basic"]\n'
+        '[attributes]\nPatientID = { do = "lookup", table = "ids", missing = "hold" }\n'
+        '[tables.ids]\nfile = "ids.csv"\nkey = "old"\nvalue = "new"\n'
+    )
+    options = Options(template=MIRROR, resume=tmp_path / "index")
+
+    def outcomes() -> set[str]:
+        done = deidentify_many(
+            [tree], tmp_path / "out", profile=tmp_path / "site.toml", key=KEY, options=options
+        )
+        return {result.outcome for result in done}
+
+    assert outcomes() == {Outcome.HELD}
+    (tmp_path / "ids.csv").write_text("old,new\n1CT1,S-1\n")
+    assert outcomes() == {Outcome.DEIDENTIFIED}
+    assert pydicom.dcmread(tmp_path / "out" / "top.dcm").PatientID == "S-1"
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_takes_several_inputs_and_tells_hashes_and_findings(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.toml").write_text(
+        'name = "site"\nextends = ["basic"]\n'
+        '[[validate]]\nwhen = "SliceThickness > 3"\nmessage = "thick"\nlevel = "note"\n'
+    )
+    words = ["deidentify", "--json", "-p", str(tmp_path / "site.toml"), "--mirror", "--leaf", "x-{}"]
+
+    status = main([*words, str(tree / "top.dcm"), str(tree / "s1"), str(tmp_path / "out")])
+
+    told = json.loads(capsys.readouterr().out)
+    assert status == ExitCode.OK
+    assert (told["summary"]["in"], told["summary"]["findings"]) == (3, {"note": 3})
+    assert told["summary"]["bytes_in"] == 3 * CT.stat().st_size
+    assert all(len(file["target_sha256"]) == len(file["source_sha256"]) == 64 for file in told["files"])
+    assert told["files"][0]["findings"][0] == {
+        "level": "note",
+        "code": "validation",
+        "message": "thick",
+        "path": "",
+    }
+
+
+def test_the_command_runs_dry(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["deidentify", "--dry-run", str(tree), str(tmp_path / "out")])
+
+    assert status == ExitCode.OK
+    assert "Nothing was written" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_secret_is_named_before_anything_is_read(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.toml").write_text(
+        'name = "site"\nextends = ["basic"]\n[attributes]\nPatientID = { do = "hash", key = "site-hash" }\n'
+    )
+
+    status = main(["deidentify", "-p", str(tmp_path / "site.toml"), str(tree), str(tmp_path / "out")])
+
+    assert status == ExitCode.CONFIGURATION
+    assert "'site-hash'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["one"], ["in", "in/top.dcm", "in/top.dcm"]])
+def test_a_command_line_without_a_target_is_told(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tree.parent)
+
+    assert main(["deidentify", *words]) == ExitCode.USAGE
