@@ -293,3 +293,16 @@ def test_the_files_of_two_series_in_turn_are_what_they_are_alone() -> None:
     objects = [one for ds in _slices(10) for one in (_bytes(ds, EXPLICIT), other)]
 
     check("options", objects, EXPLICIT)
+
+
+@_PER_FORM
+def test_an_object_with_very_many_attributes_spoils_nothing_for_others(form: Form) -> None:
+    many = [form.element(0x00110000 + number, "LO") for number in range(0x1000, 0xE800)]
+    hostile = b"".join([*_elements(form, 0)[:3], *many, *_elements(form, 0)[-2:]])
+    series = [
+        b"".join([*_elements(form, number)[:-2], form.element(0x00219999, "LO", b"%d" % number), pixels])
+        for number in range(6)
+        for pixels in _elements(form, number)[-1:]
+    ]
+
+    check("hand", [hostile, *series], form)
