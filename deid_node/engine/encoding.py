@@ -84,8 +84,9 @@ class Encoding:
                 shape = (code_of(tag, vr), LONG)
             else:
                 raise Malformed("not a VR of PS3.5", path=f"({group:04X},{element:04X})")
-        if len(self.shapes) < _REMEMBERED:
-            self.shapes[header] = shape
+        if len(self.shapes) >= _REMEMBERED:
+            self.shapes.clear()
+        self.shapes[header] = shape
         return shape
 
     def element(self, tag: int, vr: str, value: bytes) -> bytes:

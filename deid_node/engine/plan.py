@@ -149,8 +149,9 @@ class Plan:
     def entry(self, code: int) -> Entry:
         """Return what to do with elements of a code, and remember it."""
         entry = self.plans.decide(self, code)
-        if len(self.entries) < _REMEMBERED:
-            self.entries[code] = entry
+        if len(self.entries) >= _REMEMBERED:
+            self.entries.clear()
+        self.entries[code] = entry
         return entry
 
     def entry_at(self, code: int, place: Place) -> Entry:
@@ -346,8 +347,9 @@ class _PrivateElement:
             if rule.action is Action.K and creator is not None and _is_disguised(code, vr, creator):
                 rule = replace(rule, action=Action.C)
             entry = self.plan.plans.entry_for(self.plan, code, vr, rule)
-            if len(self.entries) < _REMEMBERED:
-                self.entries[code, creator] = entry
+            if len(self.entries) >= _REMEMBERED:
+                self.entries.clear()
+            self.entries[code, creator] = entry
         return entry
 
     def apply(self, element: Element, place: Place) -> bytes | None:

@@ -278,7 +278,8 @@ class Series:
         encoding = self.encoding
         head, n = encoding.header(b, p)
         v = p + 8
-        if encoding.shapes[head][1] == LONG:
+        _, kind = encoding.shapes.get(head) or encoding.shape(head)
+        if kind == LONG:
             (n,) = encoding.long(b, v)
             v += 4
         return 0 if n & 1 or v + n > len(b) else v + n
