@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TypeAlias
 
@@ -157,7 +157,11 @@ class Oracle:
         creator = creators.get((tag >> 16, element >> 8))
         if vr == "UN" and creator is not None:
             vr = private_vr(tag, creator)
-        return table.rule_for(tag, vr, creator)
+        rule = table.rule_for(tag, vr, creator)
+        known = private_vr(tag, creator or "")
+        if rule.action is Action.K and vr in _IDENTIFYING and known not in _IDENTIFYING | {"UN"}:
+            return replace(rule, action=Action.C)  # a text where a number is known to stand
+        return rule
 
     def _element(
         self, tag: int, vr: str, meant: str, value: Value, rule: Rule, table: Table
