@@ -28,6 +28,6 @@ EXPOSE 11112
 STOPSIGNAL SIGTERM
 # A C-ECHO over the loopback interface: the whole receiving side has to be alive to answer it.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 \
-  CMD ["deid-node", "echo", "127.0.0.1", "11112"]
+  CMD ["deid-node", "echo"]
 ENTRYPOINT ["deid-node"]
 CMD ["serve"]

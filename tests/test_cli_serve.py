@@ -86,6 +86,21 @@ def test_an_unknown_setting_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.stderr == f'{config} line 1: prot is not a setting; did you mean "port"?\n'
 
 
+def test_echo_without_a_host_calls_the_configured_node_by_a_title_that_a_route_has(tmp_path: Path) -> None:
+    config, port = tmp_path / "node.toml", free_port()
+    config.write_text(
+        f'host = "{LOOPBACK}"\nport = {port}\nae_title = "GATE"\nstate = "s"\n'
+        '[routes.r]\ncalled = "OTHER"\ndestinations = "o"\n[destinations.o]\nkind = "folder"\npath = "o"\n'
+    )
+    with serving("--config", str(config)) as process:
+        started(process)
+        words = [sys.executable, "-m", "deid_node", "echo", "--config", str(config)]
+
+        said = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (said.returncode, said.stdout) == (0, f"OTHER at {LOOPBACK} port {port} answers.\n")
+
+
 def test_a_hang_up_reads_the_settings_again(tmp_path: Path) -> None:
     config, port = tmp_path / "node.toml", free_port()
     text = f'host = "{LOOPBACK}"\nport = {port}\nstate = "s"\n[destinations.o]\nkind = "folder"\npath = "o"\n'

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deid_node.commands.exit_codes import ExitCode
-from deid_node.commands.options import Json
+from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import complain, leave, print_json, say
 from deid_node.errors import AssociationError, ObjectRefused
 
 if TYPE_CHECKING:
+    import ssl
+
     from deid_node.dimse.peer import Peer
 
 Host = Annotated[str, typer.Argument(metavar="HOST", help="Host name or address of the AE.")]
@@ -25,24 +27,47 @@ _MAX_CONTEXTS = 128
 
 
 def echo(
-    host: Host = "127.0.0.1",
-    port: Port = 11112,
+    host: Annotated[
+        str | None, typer.Argument(metavar="HOST", help="Host name or address. Else the configured node.")
+    ] = None,
+    port: Annotated[
+        int, typer.Argument(metavar="PORT", help="TCP port of the AE.", min=1, max=65535)
+    ] = 11112,
     called: Annotated[str, typer.Argument(metavar="AE", help="AE title to call.")] = "DEIDNODE",
     calling: Calling = "DEIDNODE",
     timeout: Timeout = 10.0,
+    config: Config = None,
 ) -> None:
-    """Verify an AE with C-ECHO."""
+    """Verify an AE with C-ECHO; without HOST the configured node, with its port, an AE title of it, and TLS."""
     from deid_node.dimse.requestor import Requestor
 
     contexts = [("1.2.840.10008.1.1", "1.2.840.10008.1.2")]
+    tls: ssl.SSLContext | None = None
+    if host is None:
+        peer, tls = _own_node(config, calling, timeout)
+    else:
+        peer = _peer(host, port, called, calling, timeout)
+    place = f"{peer.called} at {peer.host} port {peer.port}"
     try:
-        with Requestor.connect(_peer(host, port, called, calling, timeout), contexts) as assoc:
+        with Requestor.connect(peer, contexts, tls=tls) as assoc:
             status = assoc.echo()
     except AssociationError as error:
-        leave(ExitCode.UNAVAILABLE, f"{called} at {host} port {port}: {error}.")
+        leave(ExitCode.UNAVAILABLE, f"{place}: {error}.")
     if status:
-        leave(ExitCode.INCOMPLETE, f"{called} at {host} port {port} answered {status:04X}H.")
-    say(f"{called} at {host} port {port} answers.")
+        leave(ExitCode.INCOMPLETE, f"{place} answered {status:04X}H.")
+    say(f"{place} answers.")
+
+
+def _own_node(config: Path | None, calling: str, timeout: float) -> tuple[Peer, ssl.SSLContext | None]:
+    from deid_node.node.tls import own_context
+    from deid_node.settings_load import load_settings
+
+    settings = load_settings(config).settings
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not bound
+    host = anywhere.get(settings.host, settings.host)
+    titles = [str(title) for route in settings.effective_routes.values() for title in route.called]
+    called = settings.ae_title if settings.ae_title in titles else titles[0]
+    return _peer(host, settings.port, called, calling, timeout), own_context(settings)
 
 
 def send(

@@ -128,6 +128,24 @@ def requestor_context(
     return context
 
 
+def own_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context in which the node is called from its own machine: it trusts its certificate alone.
+
+    Raises:
+        ConfigurationError: the certificate of the node cannot be used.
+    """
+    certificate = _Named("tls.certificate", settings.tls.certificate)
+    if certificate.path is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.check_hostname = False  # it is called by the address of the loopback interface
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    _load_own(context, certificate, _Named("tls.key", settings.tls.key), None)
+    context.load_verify_locations(certificate.path)
+    return context
+
+
 def check_tls(settings: Settings) -> None:
     """Find out whether TLS could be used as it is set.
 

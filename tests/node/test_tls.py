@@ -18,7 +18,7 @@ from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError, ConfigurationError
 from deid_node.node.service import Node
-from deid_node.node.tls import acceptor_context, check_tls, expires_soon
+from deid_node.node.tls import acceptor_context, check_tls, expires_soon, own_context
 from deid_node.settings import AESettings, Settings
 from deid_node.settings_load import Loaded
 from deid_node.settings_network import LimitSettings, PeerSettings, TLSSettings
@@ -424,3 +424,15 @@ def test_a_certificate_that_expires_soon_is_known(tls: TLSSettings, own: Issued)
     assert expires_soon(Settings(tls=tls), end - timedelta(days=29)) == end
     assert expires_soon(Settings(tls=tls), end - timedelta(days=31)) is None
     assert expires_soon(Settings()) is None
+
+
+def test_the_node_can_be_called_from_its_own_machine_with_its_own_certificate(
+    tmp_path: Path, tls: TLSSettings
+) -> None:
+    with running(tmp_path / "state", tls=tls) as node:
+        address = Peer(LOOPBACK, node.address[1], AETitle("DEIDNODE"), AETitle("TEST"), 5)
+
+        with Requestor.connect(address, [VERIFICATION], tls=own_context(Settings(tls=tls))) as assoc:
+            status = assoc.echo()
+
+    assert status == StoreStatus.SUCCESS
