@@ -14,6 +14,7 @@ from tests.malformed import (
     DEFLATED,
     ITEM_END,
     JPEG,
+    PIXELS,
     SEQUENCE,
     SEQUENCE_END,
     TEXT,
