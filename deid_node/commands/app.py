@@ -17,6 +17,7 @@ from deid_node.commands import (
     queue,
     serve,
     spool,
+    table,
 )
 from deid_node.commands.terminal import say
 
@@ -39,6 +40,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(crosswalk.app, name="crosswalk")
 app.add_typer(key.app, name="key")
 app.add_typer(profile.app, name="profile")
+app.add_typer(table.app, name="table")
 app.add_typer(procedure.app, name="procedure")
 app.command("fsck")(spool.fsck)
 app.command("backup")(spool.backup)

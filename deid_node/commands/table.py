@@ -1,0 +1,107 @@
+"""`deid-node table`: lookup tables of profiles."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deid_node.commands import run_options as options
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.options import Profile
+from deid_node.commands.terminal import complain, leave, say
+
+if TYPE_CHECKING:
+    from deid_node.files_collect import Wanted
+    from deid_node.profile.procedure import Procedure
+
+app = typer.Typer(
+    name="table", help="Lookup tables of profiles.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.callback()
+def table() -> None:
+    """Lookup tables of profiles."""
+
+
+@app.command()
+def collect(
+    sources: Annotated[list[str], typer.Argument(metavar="IN...", help="Files, folders or addresses.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")],
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option("--attribute", "-a", help="Keyword or tag whose values are collected. Several: all."),
+    ] = None,
+    profile: Profile = None,
+    name: Annotated[
+        str, typer.Option("--table", help="Collect what the rows of the profile look up in this table.")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option("--columns", help="Names of the columns of original and new value.")
+    ] = "old,new",
+    endpoint: options.Endpoint = "",
+    region: options.Region = "",
+    headers: options.Headers = None,
+) -> None:
+    """Collect the values that a lookup table must cover, as a CSV to fill in.
+
+    The file holds original values, and the new ones that the table of the profile has already. It
+    identifies patients: only you may read it.
+    """
+    from deid_node.files_collect import collect as collect_values
+    from deid_node.files_input import Remote, inputs_of
+    from deid_node.files_web import read_headers
+
+    heads = [column.strip() for column in columns.split(",")]
+    if len(heads) != 2 or not all(heads) or heads[0] == heads[1]:
+        leave(ExitCode.USAGE, "--columns has two names, separated by a comma.")
+    if bool(attribute) == bool(name):
+        leave(ExitCode.USAGE, "Say what to collect: --attribute KEYWORD, or --profile FILE --table NAME.")
+    wanted, known = _wanted(attribute or [], profile, name)
+    remote = Remote(read_headers(headers) if headers else {}, endpoint, region)
+    found = collect_values(inputs_of(sources, remote=remote), wanted, name)
+    rows = {**dict.fromkeys(found.values, ""), **known}
+    _write(output, heads, rows)
+    for source, why in found.failed:
+        complain(f"not read: {source} [{why}]")
+    missing = sum(not new for new in rows.values())
+    say(f"{output} written: {len(rows)} values of {found.read} objects, {missing} to fill in.")
+    complain(f"{output} identifies patients.")
+    if found.failed:
+        leave(ExitCode.INCOMPLETE)
+
+
+def _wanted(
+    attributes: list[str], profile: str | None, name: str
+) -> tuple[Wanted | Procedure, Mapping[str, str]]:
+    from deid_node.files_collect import Wanted
+    from deid_node.node.procedures import load_procedure
+    from deid_node.profile.selector import Selector
+
+    if attributes:
+        tags = [Selector.parse(text).last.tag for text in attributes]
+        if None in tags:
+            leave(ExitCode.USAGE, "--attribute is one attribute: a keyword or (gggg,eeee).")
+        return Wanted(frozenset(tag for tag in tags if tag is not None)), {}
+    if profile is None:
+        leave(ExitCode.USAGE, "--table needs the --profile that has it.")
+    procedure = load_procedure(profile)
+    if name not in procedure.lookups:
+        leave(ExitCode.CONFIGURATION, f"{profile}: has no table {name!r}.")
+    return procedure, procedure.lookups[name]
+
+
+def _write(output: Path, heads: list[str], rows: Mapping[str, str]) -> None:
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        leave(ExitCode.CANNOT_CREATE, f"{output}: cannot be written ({error.strerror}).")
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(heads)
+        writer.writerows(sorted(rows.items()))
