@@ -38,7 +38,7 @@ def echo(
     timeout: Timeout = 10.0,
     config: Config = None,
 ) -> None:
-    """Verify an AE with C-ECHO; without HOST the configured node, with its port, an AE title of it, and TLS."""
+    """Verify an AE with C-ECHO; without HOST the configured node, at its port and with its TLS."""
     from deid_node.dimse.requestor import Requestor
 
     contexts = [("1.2.840.10008.1.1", "1.2.840.10008.1.2")]
