@@ -33,10 +33,12 @@ _FIRST_GROUP: Final = 0x0008
 _PIXEL_GROUP: Final = 0x7FE0
 
 # D on a sequence: every leaf a dummy whatever the table says; UIDs inside stay consistent (C-7).
+_WITH_NEW_UIDS: Final = Table(
+    rules={}, vrs={"UI": Rule(Action.U)}, unlisted=Rule(Action.D, "inside a sequence of dummies")
+)
 _DUMMY_ITEMS: Final = {
-    Dummies.STANDARD: Table(
-        rules={}, vrs={"UI": Rule(Action.U)}, unlisted=Rule(Action.D, "inside a sequence of dummies")
-    ),
+    Dummies.STANDARD: _WITH_NEW_UIDS,
+    Dummies.DICOM_CURATE: _WITH_NEW_UIDS,
     Dummies.GRAND_CHALLENGE: Table(rules={}, unlisted=Rule(Action.D, "inside a sequence of dummies")),
 }
 
@@ -105,9 +107,10 @@ def _keep(plan: Plan, code: int, vr: str) -> Entry:
 def _dummy(plan: Plan, code: int, vr: str) -> Entry:
     dummies, little = plan.procedure.dummies, plan.encoding.little_endian
     row = attribute(code >> 16)
-    vm = row.min_vm if row is not None and dummies is Dummies.STANDARD else 1
+    stays = dummies is not Dummies.GRAND_CHALLENGE
+    vm = row.min_vm if row is not None and stays else 1
     value = dummy(vr, dummies, little_endian=little, vm=vm)
-    return Constant(plan.encoding.element(code >> 16, vr_in(code), value), dummies is Dummies.STANDARD)
+    return Constant(plan.encoding.element(code >> 16, vr_in(code), value), stays)
 
 
 def _empty(plan: Plan, code: int, vr: str) -> Entry:

@@ -1,7 +1,8 @@
 """Dummy and empty values per VR, encoded and padded, for actions D and Z.
 
-Two sets: ours (valid for the VR and easy to recognize) and that of the Grand-Challenge procedure (rows
-GC-5, GC-6, GC-9). VR rules: PS3.5 Table 6.2-1. The items of a sequence are the walker's business.
+Sets: ours (valid for the VR and easy to recognize), that of the Grand-Challenge procedure (rows GC-5,
+GC-6, GC-9) and that of dicom-curate (row DC-10). VR rules: PS3.5 Table 6.2-1. The items of a sequence
+are the walker's business.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Final
 from deid_node.profile.procedure import Dummies
 
 DEIDENTIFIED: Final = "DEIDENTIFIED"
+
+REDACTED: Final = "REDACTED"
 
 _TEXTS: Final[dict[Dummies, dict[str, str]]] = {
     Dummies.STANDARD: {
@@ -53,6 +56,16 @@ _TEXTS: Final[dict[Dummies, dict[str, str]]] = {
         "UR": "http://dummy.example.test",
         "UT": "DUMMY UNLIMITED TEXT",
     },
+}
+_TEXTS[Dummies.DICOM_CURATE] = {
+    **_TEXTS[Dummies.STANDARD],
+    **dict.fromkeys(("CS", "LO", "LT", "SH", "ST", "UC", "UT"), REDACTED),
+    "AE": "INVALID_AE",
+    "DA": "99991231",
+    "DT": "99991231235959.999999",
+    "PN": f"{REDACTED}^{REDACTED}",
+    "TM": "235959.999999",
+    "UR": "https://invalid.invalid",
 }
 _NUMBERS: Final = {
     "FL": "f",
@@ -104,6 +117,6 @@ def empty(vr: str, dummies: Dummies, *, little_endian: bool) -> bytes:
 
     Ours is zero length; Grand-Challenge's is a dummy for most VRs (row GC-6).
     """
-    if dummies is Dummies.STANDARD or vr in _EMPTY_IN_GRAND_CHALLENGE:
+    if dummies is not Dummies.GRAND_CHALLENGE or vr in _EMPTY_IN_GRAND_CHALLENGE:
         return b""
     return dummy(vr, dummies, little_endian=little_endian)

@@ -37,6 +37,7 @@ class Dummies(StrEnum):
 
     STANDARD = "standard"  # ours: valid for VR and VM; Z is zero length
     GRAND_CHALLENGE = "grand-challenge"  # rows GC-5, GC-6, GC-9: constants; Z of most VRs is a dummy
+    DICOM_CURATE = "dicom-curate"  # row DC-10: its constants, ours where it has none; Z is zero length
 
 
 class DateChange(StrEnum):

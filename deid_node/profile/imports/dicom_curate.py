@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -18,12 +18,12 @@ from deid_node.errors import ProfileError
 from deid_node.profile import names, params
 from deid_node.profile.basic_rules import decide
 from deid_node.profile.imports import dicom_curate_script, jsonc
+from deid_node.profile.imports.dicom_curate_options import CurateOptions, OptionsReader
 from deid_node.profile.imports.draft import Draft
 from deid_node.profile.imports.imported import Imported, Options
 from deid_node.profile.imports.jsonc import Value
 from deid_node.profile.options import Option
-from deid_node.profile.places import Place
-from deid_node.profile.procedure import Action
+from deid_node.profile.procedure import Action, Dummies
 from deid_node.standard import confidentiality, dictionary
 
 VERSION: Final = "3.0"
@@ -44,116 +44,6 @@ _PATTERN_LENGTH: Final = 80
 _DESCRIPTORS, _CHARACTERISTICS, _PRIVATE = "113105", "113108", "113111"
 
 
-@dataclass(slots=True)
-class _Options:
-    """`dicomPS315EOptions` as they take effect, with the tool's defaults."""
-
-    line: int = 0
-    descriptors: bool = True
-    exceptions: list[tuple[str, int]] = field(default_factory=list)
-    dates: str = "off"
-    characteristics: list[tuple[str, int]] | None = None
-    device: bool = False
-    uids: str = "hashed"
-    private: bool = False
-    institution: bool = False
-
-
-class _Reading:
-    """Reads the options of one file, and collects what is wrong with them."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.problems: list[str] = []
-
-    def wrong(self, line: int, text: str) -> None:
-        self.problems.append(f"{Place(self.file, line)}: {text}")
-
-    def options(self, value: Value) -> _Options:
-        options = _Options(value.line)
-        for key, line, given in value.members or ():
-            read = _READERS.get(key)
-            if read is None:
-                near = names.did_you_mean(key, _READERS) or f"; known are {', '.join(_READERS)}"
-                self.wrong(line, f"there is no option {key!r}{near}")
-            else:
-                read(self, options, given, key)
-        return options
-
-    def flag(self, value: Value, key: str) -> bool:
-        """Read true, false, 'On' or 'Off'."""
-        if isinstance(value.plain, bool):
-            return value.plain
-        return self.word(value, key, ("on", "off")) == "on"
-
-    def word(self, value: Value, key: str, words: tuple[str, ...]) -> str:
-        """Read one of several words in any case."""
-        word = str(value.plain).casefold() if value.is_text else ""
-        if word not in words:
-            self.wrong(value.line, f"{key} is one of {', '.join(words)}, or true or false for on and off")
-            return words[0]
-        return word
-
-    def keywords(self, value: Value, key: str) -> list[tuple[str, int]] | None:
-        """Read false, or a list of keywords."""
-        if value.plain is False:
-            return None
-        if value.items is None or not all(item.is_text for item in value.items):
-            self.wrong(value.line, f"{key} is false, or a list of keywords")
-            return None
-        return [(str(item.plain), item.line) for item in value.items]
-
-
-def _descriptors(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.descriptors = reading.flag(value, key)
-
-
-def _exceptions(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.exceptions = reading.keywords(value, key) or []
-
-
-def _dates(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.dates = reading.word(value, key, ("off", "full", "offset"))
-
-
-def _characteristics(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.characteristics = reading.keywords(value, key)
-
-
-def _device(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.device = reading.flag(value, key)
-
-
-def _uids(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    if isinstance(value.plain, bool):
-        options.uids = "on" if value.plain else "hashed"
-    else:
-        options.uids = reading.word(value, key, ("hashed", "on", "off"))
-
-
-def _private(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    if isinstance(value.plain, bool):
-        options.private = value.plain
-    else:
-        options.private = reading.word(value, key, ("off", "quarantine")) == "quarantine"
-
-
-def _institution(reading: _Reading, options: _Options, value: Value, key: str) -> None:
-    options.institution = reading.flag(value, key)
-
-
-_READERS: Final = {
-    "cleanDescriptorsOption": _descriptors,
-    "cleanDescriptorsExceptions": _exceptions,
-    "retainLongitudinalTemporalInformationOptions": _dates,
-    "retainPatientCharacteristicsOption": _characteristics,
-    "retainDeviceIdentityOption": _device,
-    "retainUIDsOption": _uids,
-    "retainSafePrivateOption": _private,
-    "retainInstitutionIdentityOption": _institution,
-}
-
-
 def read(text: str, file: str, name: str, options: Options) -> Imported:
     """Return the profile for a specification; of a script, with all its parts listed.
 
@@ -164,7 +54,7 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
     if dicom_curate_script.is_script(text):
         return _read_script(text, draft, options)
     top = jsonc.parse(text, file)
-    reading = _Reading(file)
+    reading = OptionsReader(file)
     if not top.is_object:
         raise ProfileError(f"{file}: the top is not an object")
     _check_version(top, reading)
@@ -186,7 +76,7 @@ def _read_script(text: str, draft: Draft, options: Options) -> Imported:
     for part in dicom_curate_script.parts(text):
         if part.name == "dicomPS315EOptions":
             given = dicom_curate_script.literal(part, draft.file)
-            trial = _Reading(draft.file)
+            trial = OptionsReader(draft.file)
             if given is not None and given.is_object:
                 trial.options(given)
             if given is not None and not trial.problems:
@@ -196,12 +86,12 @@ def _read_script(text: str, draft: Draft, options: Options) -> Imported:
             draft.leave_out(part.line, part.name, part.advice)
     if not draft.left_out:
         draft.leave_out(1, "the script", "JavaScript cannot be carried over, and no part of it is known")
-    _write(given, None, _Reading(draft.file), draft, options)
+    _write(given, None, OptionsReader(draft.file), draft, options)
     return draft.finish()
 
 
 def _write(
-    given: Value | None, offset: str | None, reading: _Reading, draft: Draft, options: Options
+    given: Value | None, offset: str | None, reading: OptionsReader, draft: Draft, options: Options
 ) -> None:
     """Put the options into the draft.
 
@@ -214,25 +104,25 @@ def _write(
         return
     if given is not None and not given.is_object:
         reading.wrong(given.line, "dicomPS315EOptions is an object, or 'Off'")
-    said = reading.options(given) if given is not None and given.is_object else _Options()
+    said = reading.options(given) if given is not None and given.is_object else CurateOptions()
     _raise(reading)
     draft.settings = {"base": "PS3.15"}
     _Writing(draft, said, offset).write(exact=options.exact)
 
 
-def _raise(reading: _Reading) -> None:
+def _raise(reading: OptionsReader) -> None:
     if reading.problems:
         raise ProfileError(*reading.problems)
 
 
-def _check_version(top: Value, reading: _Reading) -> None:
+def _check_version(top: Value, reading: OptionsReader) -> None:
     version = top.get("version")
     if version is None or str(version.plain) not in (VERSION, "3"):
         line = version.line if version is not None else 0
         reading.wrong(line, f'version is "{VERSION}": others are not read')
 
 
-def _offset(top: Value, reading: _Reading) -> str | None:
+def _offset(top: Value, reading: OptionsReader) -> str | None:
     value = top.get("dateOffset")
     if value is None or value.plain is None:
         return None
@@ -275,7 +165,7 @@ class _Writing:
     """The options of one specification, as rows of a draft."""
 
     draft: Draft
-    said: _Options
+    said: CurateOptions
     offset: str | None
 
     def write(self, *, exact: bool) -> None:
@@ -289,6 +179,9 @@ class _Writing:
             options.append("retain-uids")
         elif exact:
             self._add("vr:UI", {"do": "uid", "algorithm": "dicom-curate"}, "retainUIDsOption")
+        if exact:
+            self.draft.settings["dummies"] = Dummies.DICOM_CURATE
+            self._compound_codes()
         codes += self._characteristics()
         codes += self._descriptors()
         self._identifiers()
@@ -372,6 +265,20 @@ class _Writing:
             self.draft.leave_out(line, f"cleanDescriptorsExceptions {keyword}", why)
         self._add(f"re:.*({_DESCRIPTOR.pattern})", "X", "cleanDescriptorsOption")
         return [_DESCRIPTORS]
+
+    def _compound_codes(self) -> None:
+        """DC-9: of a compound code the last alternative, whatever the Type."""
+        retained = {column for column, on in self._retained() if on}
+        listed = {keyword for keyword, _ in (*self.said.exceptions, *(self.said.characteristics or ()))}
+        for tag, row in sorted(confidentiality.by_tag().items()):
+            is_date = dictionary.vr_of(tag) in _DATE_VRS
+            stays = row.keyword in listed or any(row.options.get(column) == "K" for column in retained)
+            moves = is_date and self.said.dates != "off"
+            if "/" in row.basic and row.basic[-1] in "XZD" and not stays and not moves:
+                self._add(row.keyword, row.basic[-1], "PS3.15", f"{row.basic}: the last, as in the tool")
+
+    def _retained(self) -> tuple[tuple[str, bool], ...]:
+        return (("retain_device_id", self.said.device), ("retain_institution_id", self.said.institution))
 
     def _identifiers(self) -> None:
         """DC-21 and DC-22: IDs and further keywords that the basic profile would leave."""

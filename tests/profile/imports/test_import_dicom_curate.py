@@ -198,6 +198,30 @@ def test_dc_v1_the_unkeyed_uids_only_come_when_asked_for(tmp_path: Path) -> None
     assert exact.SOPClassUID == keyed.SOPClassUID == "1.2.840.10008.5.1.4.1.1.2"
 
 
+def test_dc_v11_the_dummies_of_the_tool_only_come_when_asked_for(tmp_path: Path) -> None:
+    values = with_values(
+        AccessionNumber="A1",
+        PatientSex="F",
+        PatientAge="044Y",
+        StudyDate="20230415",
+        SeriesDate="20230415",
+        AcquisitionTime="101112",
+        SeriesDescription="a",
+        InstitutionName="b",
+        ProtocolName="c",
+    )
+
+    result = imported("dicom-curate", '{"version": "3.0"}', exact=True)
+    ds = run(result, tmp_path, values)
+
+    assert not result.left_out
+    assert (ds.PatientName, ds.PatientID, ds.AccessionNumber, ds.PatientSex) == ("", "REDACTED", "", "")
+    assert (ds.StudyDate, ds.SeriesDate, ds.AcquisitionTime) == ("", "99991231", "")
+    assert "PatientAge" not in ds
+    assert "SeriesDescription" not in ds
+    assert (ds.InstitutionName, ds.ProtocolName) == ("REDACTED", "REDACTED")
+
+
 def test_off_keeps_everything_and_says_so(tmp_path: Path) -> None:
     result = imported("dicom-curate", '{"version": "3.0", "dicomPS315EOptions": "Off"}')
 
