@@ -37,6 +37,7 @@ from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
 from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
+from deid_node.node.warm_up import warm_up
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import AcceptorKind, Acknowledge, Settings
 from deid_node.settings_load import Loaded
@@ -316,10 +317,12 @@ def run(
         ready()
         manager.tell("READY=1")
         manager.watch(lambda: node.failed is None)
+        warm_up(node.procedures.values())
         while not stop.wait(_LOOK_S) and node.failed is None:
             if hang_up.is_set():
                 hang_up.clear()
                 node.reload(read)
+                warm_up(node.procedures.values())
         failed = node.failed
         manager.tell("STOPPING=1")
     finally:
