@@ -6,6 +6,7 @@ answered with Success when it is durable, and with a status and a fixed comment 
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import date
 from typing import Final, Protocol
@@ -32,7 +33,7 @@ from deid_node.errors import (
     SOPClassNotSupported,
     SpoolError,
 )
-from deid_node.log import describe
+from deid_node.log import describe, is_told
 from deid_node.node.memory import MemoryBudget, Share, default_budget
 from deid_node.node.peers import Peers
 from deid_node.node.records import Records
@@ -294,16 +295,17 @@ class _Arrival:
         )
         self._drop()
         self._records.stored(self._caller, self._route.name, commit, summary, self._route.procedure.digest)
-        _LOG.info(
-            "node.object_stored",
-            association=self._caller.association,
-            route=self._route.name,
-            kind=commit.kind,
-            item=commit.item,
-            sop_class=summary.heading.sop_class_uid,
-            warnings=len(summary.warnings),
-            duration_s=round(time.monotonic() - self._started, 4),
-        )
+        if is_told(logging.DEBUG):
+            _LOG.debug(
+                "node.object_stored",
+                association=self._caller.association,
+                route=self._route.name,
+                kind=commit.kind,
+                item=commit.item,
+                sop_class=summary.heading.sop_class_uid,
+                warnings=len(summary.warnings),
+                duration_s=round(time.monotonic() - self._started, 4),
+            )
         return _SUCCESS
 
     def _stop(self, error: Exception) -> None:
