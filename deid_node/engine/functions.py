@@ -63,8 +63,13 @@ def apply_to_values(name: str, values: list[str], params: Params, context: Conte
         if result is Outcome.REMOVE:
             return None
         if result is not Outcome.DROP:
-            made.append(text_of(result))
+            made.append(_modern(text_of(result), context.vr))
     return made
+
+
+def _modern(value: str, vr: str) -> str:
+    """Write a date as PS3.5 does today: the form YYYY.MM.DD is read, and too long to be written."""
+    return value.replace(".", "") if vr == "DA" else value
 
 
 def _empty(value: str, params: Params, context: Context) -> Result:
