@@ -6,15 +6,18 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from deid_node.engine.dates import hashed_offset, shift_by_days
+from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ProfileError
 from deid_node.profile.imports import Imported
-from tests.profile.imports.importing import Edit, imported, procedure_of, run
+from tests.profile.imports.importing import Edit, imported, procedure_of, rewritten, run
+from tests.rewriting import CORPUS, pseudonyms
 
 SERIES_UID = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322"
 
@@ -460,3 +463,50 @@ def test_what_is_imported_warns_that_it_keeps_the_unlisted(tmp_path: Path) -> No
     procedure = procedure_of(one("PN", "redact"), tmp_path)
 
     assert procedure.table_for("1.2.840.10008.5.1.4.1.1.2").unlisted.action == "K"
+
+
+# --- objects of the tool's own tests --------------------------------------------------------------
+
+
+def of_the_tool(name: str) -> bytes:
+    file = CORPUS / "ct-cbct" / name
+    if not file.is_file():
+        pytest.skip("the corpus is not there")
+    return file.read_bytes()
+
+
+def put_through(result: Imported, folder: Path, content: bytes) -> Dataset:
+    secrets = {secret.name: secret.value for secret in result.secrets}
+    return rewritten(Deidentifier(procedure_of(result, folder), pseudonyms(), secrets=secrets), content)
+
+
+def test_ms_v11_an_object_of_the_tool(tmp_path: Path) -> None:
+    emptied = ("StudyDate", "StudyTime", "PatientName", "PatientID", "ContentTime")
+    removed = ("SeriesDate", "SeriesTime", "AcquisitionDate", "SourceImageSequence", "DeviceSerialNumber")
+    mapped = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    result = configuration(
+        *({"tag": keyword, "method": "redact"} for keyword in emptied),
+        *({"tag": keyword, "method": "remove"} for keyword in removed),
+        *({"tag": keyword, "method": "refreshUID"} for keyword in mapped),
+        {"tag": "DA", "method": "dateshift"},
+        {"tag": "DT", "method": "dateshift"},
+        defaultSettings={"dateShift": {"dateShiftKey": "123", "dateShiftScope": "SeriesInstance"}},
+    )
+
+    ds = put_through(result, tmp_path, of_the_tool("I341.dcm"))
+
+    assert not result.left_out
+    assert (ds.ContentDate, ds.InstanceCreationDate) == ("19991209", "19991209")
+    assert [ds[keyword].value or "" for keyword in emptied] == [""] * len(emptied)
+    assert not any(keyword in ds for keyword in removed)
+    assert all(ds[keyword].value.startswith("2.25.") for keyword in mapped)
+
+
+def test_ms_v12_private_groups_of_an_object_of_the_tool(tmp_path: Path) -> None:
+    odd = [{"tag": f"xxx{digit},xxxx", "method": "remove"} for digit in "13579BDF"]
+    before = dcmread(BytesIO(of_the_tool("privateTag.dcm")))
+
+    ds = put_through(configuration(*odd), tmp_path, of_the_tool("privateTag.dcm"))
+
+    assert any(element.tag.is_private for element in before)
+    assert not any(element.tag.is_private for element in ds)
