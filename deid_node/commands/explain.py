@@ -12,11 +12,13 @@ import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json, KeyFile, Profile
-from deid_node.commands.terminal import leave, print_json, print_table
+from deid_node.commands.terminal import complain, leave, print_json, print_table
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 
 if TYPE_CHECKING:
+    from deid_node.engine.deidentified import Summary
     from deid_node.engine.explain import Explanation
+    from deid_node.profile.procedure import Procedure
 
 
 def explain(
@@ -27,13 +29,24 @@ def explain(
     ] = False,
     key_file: KeyFile = None,
     config: Config = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write one page with all values, reasons and findings. It identifies the patient.",
+            dir_okay=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show for every attribute of a file the action and the row that decided."""
     if not file.is_file():
         leave(ExitCode.NO_INPUT, f"{file}: there is no such file.")
+    if html is not None:
+        _write_page(file, html, profile, key_file, config)
+        return
     try:
-        rows = _explanations(file, profile, key_file, config)
+        rows = _explanations(file, profile, key_file, config)[0]
     except ObjectRefused as refusal:
         word = _word(refusal)
         where = f" (at {refusal.path})" if refusal.path else ""
@@ -58,23 +71,23 @@ def explain(
 
 
 def _explanations(
-    file: Path, profile: str | None, key_file: Path | None, config: Path | None
-) -> list[Explanation]:
-    from deid_node.commands.project import load_pseudonyms
+    file: Path, profile: str | None, key_file: Path | None, config: Path | None, *, review: bool = False
+) -> tuple[list[Explanation], Summary]:
+    from deid_node.commands.project import load_project_key
     from deid_node.engine.explain import explain as explain_dataset
+    from deid_node.engine.keys import Pseudonyms
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.part10 import read_part10
-    from deid_node.node.procedures import load_procedure
     from deid_node.settings_load import load_settings
 
     settings = load_settings(config).settings
-    procedure = load_procedure(profile or settings.profile)
-    pseudonyms = load_pseudonyms(settings, key_file)
+    procedure = _procedure(profile or settings.profile, review=review)
+    pseudonyms = Pseudonyms(load_project_key(settings, key_file))
     with file.open("rb") as stream:
         part10 = read_part10(stream)
         stream.seek(part10.offset)
         dataset = stream.read()
-    rows, _ = explain_dataset(
+    return explain_dataset(
         procedure,
         pseudonyms,
         dataset,
@@ -82,7 +95,62 @@ def _explanations(
         secrets=read_secrets(procedure.secrets, settings.state),
         today=date.today(),
     )
-    return rows
+
+
+def _procedure(profile: str, *, review: bool) -> Procedure:
+    """Return the procedure; for a review with every check, as serious as the profile says or a note."""
+    from dataclasses import fields, replace
+
+    from deid_node.node.procedures import load_procedure
+    from deid_node.profile.procedure import Checks, Level
+
+    procedure = load_procedure(profile)
+    if not review or not procedure.identity_removed:
+        return procedure
+    usual = {"values": Level.NOTE, "required": Level.NOTE}
+    levels = {
+        check.name: getattr(procedure.checks, check.name) or usual.get(check.name, Level.WARN)
+        for check in fields(Checks)
+    }
+    return replace(procedure, checks=Checks(**levels))
+
+
+def _write_page(
+    file: Path, html: Path, profile: str | None, key_file: Path | None, config: Path | None
+) -> None:
+    from deid_node.commands.explain_page import Page, render
+
+    refused = None
+    try:
+        rows, summary = _explanations(file, profile, key_file, config, review=True)
+        page = Page(str(file), profile or "as set", "de-identified", rows, summary.findings, summary.warnings)
+    except ObjectRefused as refusal:
+        where = f" (at {refusal.path})" if refusal.path else ""
+        refused = f"{_word(refusal)}: {refusal.reason}{where} [{refusal.code}]"
+        page = Page(str(file), profile or "as set", refused)
+    _store(html, render(page))
+    complain(f"{html} identifies the patient.")
+    if refused is not None:
+        leave(ExitCode.INCOMPLETE, f"{file}: {refused}")
+
+
+def _store(html: Path, text: str) -> None:
+    """Write a page for its owner only; it replaces an earlier page and nothing else."""
+    import os
+
+    from deid_node.commands.explain_page import MARK
+
+    try:
+        if html.exists():
+            with html.open("rb") as stream:
+                if MARK.encode() not in stream.read(200):
+                    leave(ExitCode.CANNOT_CREATE, f"{html}: is there, and is no page of deid-node explain.")
+            html.unlink()
+        descriptor = os.open(html, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as page:
+            page.write(text)
+    except OSError as error:
+        leave(ExitCode.CANNOT_CREATE, f"{html}: cannot be written ({error.strerror}).")
 
 
 def _word(refusal: ObjectRefused) -> str:
