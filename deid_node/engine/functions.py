@@ -68,8 +68,9 @@ def apply_to_values(name: str, values: list[str], params: Params, context: Conte
 
 
 def _modern(value: str, vr: str) -> str:
-    """Write a date as PS3.5 does today: the form YYYY.MM.DD is read, and too long to be written."""
-    return value.replace(".", "") if vr == "DA" else value
+    """Write a date or time as PS3.5 does today: YYYY.MM.DD and HH:MM:SS are read, and too long to write."""
+    separator = {"DA": ".", "TM": ":"}.get(vr)
+    return value.replace(separator, "") if separator is not None else value
 
 
 def _empty(value: str, params: Params, context: Context) -> Result:
