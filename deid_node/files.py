@@ -29,7 +29,6 @@ from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 
 MIRROR = "{input_path}/{input_stem}.dcm"
-DEFAULT_TEMPLATE = "{PatientID}/{StudyInstanceUID}/{Modality}_{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 
 __all__ = ["FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
 
@@ -40,7 +39,9 @@ class Options:
 
     Attributes:
         template: path of each result, from de-identified attributes, `{input_path}`, `{input_stem}` and
-            `{index}`.
+            `{index}`. The default gives results the paths of the inputs.
+        keep_names: names of inputs are used as they are. Else one that may identify somebody becomes a
+            keyed code.
         leaf: new name of the last folder of each result, with `{}` for the old one.
         filters: which inputs of a tree are taken.
         workers: processes.
@@ -52,7 +53,8 @@ class Options:
         tell_times: whether a web server or object store is told when an input was changed.
     """
 
-    template: str = DEFAULT_TEMPLATE
+    template: str = MIRROR
+    keep_names: bool = False
     leaf: str = ""
     filters: Filters = EVERYTHING
     workers: int = 1
@@ -97,7 +99,7 @@ def one_file(deidentifier: Deidentifier, source: Path, target: Path, *, dry_run:
     """De-identify one file with an engine that is there."""
     folder = FolderTarget(target.parent, may_rename=False)
     work = Work(deidentifier, NoTarget(folder) if dry_run else folder)
-    return work.run(LocalFile(source, PurePosixPath(source.name)), lambda _: (target.name,))
+    return work.run(LocalFile(source, PurePosixPath(source.name)), lambda *_: (target.name,))
 
 
 def deidentify_many(
@@ -148,14 +150,14 @@ def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Opt
     where = target_of(target, options)
     index = None
     if options.resume is not None:
-        stamp = stamp_of(deidentifier, options.template, options.leaf, str(target))
+        stamp = stamp_of(deidentifier, options.template, options.leaf, str(options.keep_names), str(target))
         index = Index(options.resume, stamp)
     uses_store = isinstance(where, StoreTarget)
     if options.dry_run:
         where, index = NoTarget(where), None
     work = Work(deidentifier, where, tell_times=options.tell_times)
     template = parse_template(options.template, options.leaf)
-    return Job(work, template, options.leaf, index, uses_store)
+    return Job(work, template, options.leaf, index, uses_store, options.keep_names)
 
 
 def engine(

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import BinaryIO, Final
 
 from deid_node.engine.deidentified import Summary
-from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.rewrite import Deidentifier, Rewrite
 from deid_node.errors import ObjectRefused
 from deid_node.files_draft import About, Draft, Names, NameTakenError, Target
 from deid_node.files_index import Known
@@ -22,7 +22,8 @@ READ_BYTES: Final = 1 << 20
 # Enough to find the dataset in without going back in a stream that cannot.
 _HEAD_BYTES: Final = (1 << 20) + 1024
 
-Name = Callable[[Summary], Names]
+Name = Callable[[Summary, Callable[[str], str]], Names]
+"""Names a result, given a function that veils names of inputs (see `Rewrite.veiled`)."""
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Work:
         """De-identify one object into the place that `name` chooses.
 
         Args:
-            name: from what is known of the de-identified object to its name.
+            name: from what is known of the de-identified object to its name; raises nothing.
             known: what an earlier run noted of this input.
         """
         read = _Read()
@@ -58,9 +59,9 @@ class Work:
                 return _unchanged(source, known)
             draft = self.target.begin()
             with source.open() as stream:
-                summary = self._rewrite(stream, draft, read)
+                rewrite, summary = self._rewrite(stream, draft, read)
             about = self._about(summary, read, changed_ns, known)
-            placed = draft.place(name(summary), about)
+            placed = draft.place(name(summary, rewrite.veiled), about)
         except ObjectRefused as refusal:
             result = refused(source.shown, refusal)
             return replace(result, source_size=read.size)
@@ -101,7 +102,7 @@ class Work:
             known.target_sha256 if known is not None else "",
         )
 
-    def _rewrite(self, stream: BinaryIO, draft: Draft, read: _Read) -> Summary:
+    def _rewrite(self, stream: BinaryIO, draft: Draft, read: _Read) -> tuple[Rewrite, Summary]:
         head = _filled(stream, _HEAD_BYTES)
         part10 = read_part10(BytesIO(head))
         read.notes = part10.oddities
@@ -125,7 +126,7 @@ class Work:
         draft.begin(summary.heading.meta)
         draft.write(last)
         read.hash = sha256.hexdigest()
-        return summary
+        return rewrite, summary
 
 
 def _filled(stream: BinaryIO, count: int) -> bytes:

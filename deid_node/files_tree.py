@@ -7,8 +7,9 @@ the files it might have had are tried again one by one, and the one that kills t
 from __future__ import annotations
 
 import multiprocessing
+import re
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from deid_node.log import describe
 
 Numbered = tuple[int, Input]
 
+_EXTENSION: Final = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _AHEAD: Final = 8
 """Files that wait for each worker: enough to keep it busy, few enough for a tree of any size."""
 
@@ -37,7 +39,8 @@ class Job:
     """What is done to every object of a run: results are named by `template`.
 
     `leaf` renames the last folder of each result, with `{}` or `%s` for the old name. `index` knows what
-    an earlier run did. `uses_store`: results go to an object store.
+    an earlier run did. `uses_store`: results go to an object store. `keeps_names`: names of inputs are used
+    as they are, also those that may identify somebody.
     """
 
     work: Work
@@ -45,15 +48,17 @@ class Job:
     leaf: str = ""
     index: Index | None = None
     uses_store: bool = False
+    keeps_names: bool = False
 
     def run(self, numbered: Numbered) -> FileResult:
         """De-identify one object. Raises nothing."""
         index, source = numbered
 
-        def name(done: Summary) -> tuple[str, ...]:
-            relative = source.relative
-            above = "" if len(relative.parts) < 2 else relative.parent.as_posix()
-            extra = {"input_path": above, "input_stem": relative.stem, "index": str(index)}
+        def name(done: Summary, veil: Callable[[str], str]) -> tuple[str, ...]:
+            *folders, stem = (*source.relative.parts[:-1], _stem(source.relative.name))
+            if not self.keeps_names:
+                *folders, stem = map(veil, (*folders, stem))
+            extra = {"input_path": "/".join(folders), "input_stem": stem, "index": str(index)}
             return self._in_leaf(self.template.render(done.attributes, extra))
 
         known = self.index.known.get(str(source.shown)) if self.index is not None else None
@@ -74,6 +79,11 @@ class Job:
             value_text(self.leaf.replace("{}", old).replace("%s", old)), "", self.template.limits
         )
         return (*names[:-2], leaf, names[-1])
+
+
+def _stem(name: str) -> str:
+    """Return a file name without its extension; the last number of a UID is none."""
+    return _EXTENSION.sub("", name)
 
 
 def stamp_of(deidentifier: Deidentifier, *texts: str) -> str:

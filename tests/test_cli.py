@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -132,16 +133,28 @@ def test_one_file_becomes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert str(before.PatientID).encode() not in out.read_bytes()
 
 
-def test_a_tree_is_named_by_deidentified_attributes(tree: Path, tmp_path: Path) -> None:
+def test_a_tree_keeps_its_paths_but_for_names_that_may_identify(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     status = main(["deidentify", str(tree), str(out), "-j", "2"])
 
     assert status == ExitCode.INCOMPLETE
-    found = files_in(out)
-    assert len(found) == 2
-    assert all(path.suffix == ".dcm" for path in found)
-    assert not [path for path in found if "DOE" in str(path.relative_to(out))]
+    one, two = sorted((path.relative_to(out) for path in files_in(out)), key=lambda path: len(path.parts))
+    assert one == Path("mr.dcm")
+    assert two.name == "IM0001.dcm"
+    assert re.fullmatch("[A-Z2-7]{16}", two.parent.as_posix())
+
+
+def test_a_tree_is_named_by_deidentified_attributes_when_a_template_says_so(
+    tree: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    main(["deidentify", str(tree), str(out), "-t", "{Modality}/{input_path}/{index:03}.dcm"])
+
+    ct, mr = sorted(path.relative_to(out).as_posix() for path in files_in(out))
+    assert re.fullmatch("CT/[A-Z2-7]{16}/[0-9]{3}.dcm", ct)
+    assert re.fullmatch("MR/[0-9]{3}.dcm", mr)
 
 
 def test_every_file_of_a_tree_has_one_outcome(

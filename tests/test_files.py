@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -15,7 +16,7 @@ from deid_node.engine.deidentified import Summary
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ConfigurationError
-from deid_node.files import DEFAULT_TEMPLATE, FileResult, inputs_of
+from deid_node.files import FileResult, inputs_of
 from deid_node.files_draft import FolderTarget
 from deid_node.files_object import Work
 from deid_node.files_tree import Job, deidentify_all
@@ -123,7 +124,7 @@ def test_a_fault_of_ours_fails_one_file_and_tells_no_value(tmp_path: Path) -> No
 def test_a_summary_names_the_result(tmp_path: Path) -> None:
     seen: list[Summary] = []
 
-    def name(done: Summary) -> tuple[str, ...]:
+    def name(done: Summary, _: Callable[[str], str]) -> tuple[str, ...]:
         seen.append(done)
         return (f"{done.heading.sop_instance_uid}.dcm",)
 
@@ -134,9 +135,3 @@ def test_a_summary_names_the_result(tmp_path: Path) -> None:
     assert isinstance(result.target, Path)
     assert result.target.stem == pydicom.dcmread(result.target).SOPInstanceUID
     assert len(seen) == 1
-
-
-def test_the_names_of_results_are_those_of_a_destination() -> None:
-    from deid_node import settings
-
-    assert DEFAULT_TEMPLATE == settings.DEFAULT_TEMPLATE

@@ -51,9 +51,10 @@ def deidentify(
 ) -> None:
     """De-identify files, folder trees, web addresses and object stores.
 
-    Results are named by de-identified attributes; an existing file is never replaced. What is no DICOM
-    object, and DICOMDIRs, is reported and skipped. One bad object never stops the run. OUT is a folder,
-    for one file also a file, a web address that takes PUT, or s3://BUCKET/PREFIX.
+    Results have the paths of the inputs below OUT; a name that may identify somebody becomes a code. An
+    existing file is never replaced. What is no DICOM object, and DICOMDIRs, is reported and skipped. One
+    bad object never stops the run. OUT is a folder, for one file also a file, a web address that takes
+    PUT, or s3://BUCKET/PREFIX.
     """
     from deid_node.files import MIRROR, Filters, Options
     from deid_node.files_web import read_headers
@@ -62,13 +63,12 @@ def deidentify(
         leave(ExitCode.USAGE, "Say what to read and where to write: deid-node deidentify IN... OUT.")
     *sources, target = paths
     _check_paths(sources, target)
-    if template is not None and mirror:
-        leave(ExitCode.USAGE, "--template and --mirror exclude each other.")
     taken = Filters(
         tuple(name or ()), every_name, tuple(folder or ()), every_folder, depth, tuple(skip or ())
     )
     run = Options(
-        template=MIRROR if mirror else template or _default_template(),
+        template=template or MIRROR,
+        keep_names=mirror,
         leaf=leaf,
         filters=taken,
         workers=workers or _cores(),
@@ -110,12 +110,6 @@ def _check_paths(sources: list[str], target: str) -> None:
             leave(ExitCode.USAGE, f"{target}: is a file, but IN is a folder.")
     if len(sources) > 1 and not _is_remote(target) and Path(target).is_file():
         leave(ExitCode.USAGE, f"{target}: is a file, and there is more than one IN. OUT stands last.")
-
-
-def _default_template() -> str:
-    from deid_node.settings import DEFAULT_TEMPLATE
-
-    return DEFAULT_TEMPLATE
 
 
 def _engine(profile: str | None, key_file: Path | None, config: Path | None, run: Options) -> Deidentifier:

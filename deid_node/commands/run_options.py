@@ -17,11 +17,15 @@ Sources = Annotated[
 ]
 Template = Annotated[
     str | None,
-    typer.Option("--template", "-t", help="Path of each result below OUT, from de-identified attributes."),
+    typer.Option(
+        "--template",
+        "-t",
+        help="Path of each result below OUT, from de-identified attributes. Else the path of the input.",
+    ),
 ]
 Mirror = Annotated[
     bool,
-    typer.Option("--mirror", help="Name results like the files below IN. Such names may identify patients."),
+    typer.Option("--mirror", help="Keep the names of inputs as they are. They may identify patients."),
 ]
 Leaf = Annotated[
     str,

@@ -24,6 +24,7 @@ from deid_node.engine.header import SOP_INSTANCE_UID, Arrival, HeaderWriter, Wri
 from deid_node.engine.heading import heading_of, stamps
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.original import Original, original_of
+from deid_node.engine.outer_names import veiled
 from deid_node.engine.plan import Place, Plan, Plans
 from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too_many_elements
 from deid_node.engine.series import RELEASE, Series
@@ -366,6 +367,11 @@ class Rewrite:
         """Return who a finished object is of: for a crosswalk, and nothing else."""
         assert self._subject is not None
         return original_of(self._subject)
+
+    def veiled(self, name: str) -> str:
+        """Return a name from outside of a finished object as it may be shown: itself, or a keyed code."""
+        assert self._subject is not None
+        return veiled(name, self._subject.facts.identifiers, self._subject.pseudonyms)
 
     def _summary(self) -> Summary:
         subject = self._subject
