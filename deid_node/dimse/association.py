@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from deid_node.dimse.commitment import CommitmentReport, CommitmentRequest
 from deid_node.dimse.status import StoreStatus
 from deid_node.standard.values import AETitle
 
@@ -122,6 +123,14 @@ class ObjectIntake(Protocol):
         """Forget the object: the association died, or a limit was passed, in the middle of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommitmentAnswer:
+    """The answer to an N-ACTION: its status, and the report when it can be given at once."""
+
+    status: StoreStatus
+    report: CommitmentReport | None = None
+
+
 class Intake(Protocol):
     """Decides about associations and objects. Called from many threads at once."""
 
@@ -139,6 +148,14 @@ class Intake(Protocol):
 
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""
+        ...
+
+    def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
+        """Answer a caller that asks us to keep instances (PS3.4 J.3.2)."""
+        ...
+
+    def commitment_reported(self, caller: Caller, report: CommitmentReport) -> StoreStatus:
+        """Take the report of a caller that we asked to keep instances (PS3.4 J.3.3)."""
         ...
 
 

@@ -25,6 +25,9 @@ _DATASET_TYPE: Final = 0x0800
 _STATUS: Final = 0x0900
 _ERROR_COMMENT: Final = 0x0902
 _AFFECTED_SOP_INSTANCE: Final = 0x1000
+_REQUESTED_SOP_INSTANCE: Final = 0x1001
+_EVENT_TYPE: Final = 0x1002
+_ACTION_TYPE: Final = 0x1008
 
 _NO_DATASET: Final = 0x0101
 _DATASET: Final = 0x0001
@@ -40,11 +43,22 @@ class CommandField(IntEnum):
     C_ECHO_RQ = 0x0030
     C_ECHO_RSP = 0x8030
     C_CANCEL_RQ = 0x0FFF
+    N_EVENT_REPORT_RQ = 0x0100
+    N_EVENT_REPORT_RSP = 0x8100
+    N_ACTION_RQ = 0x0130
+    N_ACTION_RSP = 0x8130
+
+
+_EVENTS: Final = frozenset((CommandField.N_EVENT_REPORT_RQ, CommandField.N_EVENT_REPORT_RSP))
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command set as it came; UIDs are text without padding, empty when absent."""
+    """A command set as it came; UIDs are text without padding, empty when absent.
+
+    SOP class and instance are the affected or the requested ones; `type_id` is the Action or Event
+    Type ID.
+    """
 
     field: int
     message_id: int | None
@@ -53,6 +67,7 @@ class Command:
     sop_class_uid: str
     sop_instance_uid: str
     has_dataset: bool
+    type_id: int | None = None
 
     @property
     def is_request(self) -> bool:
@@ -87,8 +102,9 @@ def read_command(raw: bytes | bytearray) -> Command:
         responded_to=_number(values, _MESSAGE_ID_RESPONDED_TO),
         status=_number(values, _STATUS),
         sop_class_uid=_text(values, _AFFECTED_SOP_CLASS) or _text(values, _REQUESTED_SOP_CLASS),
-        sop_instance_uid=_text(values, _AFFECTED_SOP_INSTANCE),
+        sop_instance_uid=_text(values, _AFFECTED_SOP_INSTANCE) or _text(values, _REQUESTED_SOP_INSTANCE),
         has_dataset=_number(values, _DATASET_TYPE) not in (None, _NO_DATASET),
+        type_id=_number(values, _EVENT_TYPE if command_field in _EVENTS else _ACTION_TYPE),
     )
 
 
@@ -111,6 +127,20 @@ def echo_request(sop_class_uid: str, message_id: int) -> bytes:
         _us(_COMMAND_FIELD, CommandField.C_ECHO_RQ),
         _us(_MESSAGE_ID, message_id),
         _us(_DATASET_TYPE, _NO_DATASET),
+    )
+
+
+def event_report_request(
+    sop_class_uid: str, sop_instance_uid: str, message_id: int, event_type: int
+) -> bytes:
+    """Return an N-EVENT-REPORT-RQ (PS3.7 Table 10.3-1)."""
+    return _command_set(
+        _uid(_AFFECTED_SOP_CLASS, sop_class_uid),
+        _us(_COMMAND_FIELD, CommandField.N_EVENT_REPORT_RQ),
+        _us(_MESSAGE_ID, message_id),
+        _us(_DATASET_TYPE, _DATASET),
+        _uid(_AFFECTED_SOP_INSTANCE, sop_instance_uid),
+        _us(_EVENT_TYPE, event_type),
     )
 
 

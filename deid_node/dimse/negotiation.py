@@ -24,6 +24,8 @@ from pynetdicom.pdu_items import (
     UserInformationItem,
 )
 
+from deid_node.dimse.commitment import PUSH_MODEL
+from deid_node.dimse.commitment_dataset import SYNTAXES
 from deid_node.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from deid_node.dimse.proposal import APPLICATION_CONTEXT, Proposal, ProposedContext
 from deid_node.dimse.syntaxes import is_supported
@@ -53,7 +55,8 @@ class AnsweredContext:
 def answer_contexts(proposal: Proposal, supports: Callable[[str], bool]) -> tuple[AnsweredContext, ...]:
     """Decide about each proposed context: the first proposed transfer syntax that we can take.
 
-    We are the SCP: a context for which the requestor proposes the SCP role alone is rejected.
+    We are the SCP: a context for which the requestor proposes the SCP role alone is rejected, except
+    for storage commitment, whose reports come from SCPs (PS3.4 J.3.3).
     """
     known: dict[str, bool] = {VERIFICATION: True}
     for context in proposal.contexts:
@@ -63,11 +66,12 @@ def answer_contexts(proposal: Proposal, supports: Callable[[str], bool]) -> tupl
 
 
 def _answer(context: ProposedContext, proposal: Proposal, known: dict[str, bool]) -> AnsweredContext:
-    syntax = next(filter(is_supported, context.transfer_syntaxes), None)
+    takes = _takes_notices if context.abstract_syntax == PUSH_MODEL else is_supported
+    syntax = next(filter(takes, context.transfer_syntaxes), None)
     role = proposal.roles.get(context.abstract_syntax)
     if not known[context.abstract_syntax]:
         result = ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
-    elif role is not None and not role.scu:
+    elif role is not None and not role.scu and not (role.scp and context.abstract_syntax == PUSH_MODEL):
         result = ContextResult.USER_REJECTION
     elif syntax is None:
         result = ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
@@ -76,6 +80,10 @@ def _answer(context: ProposedContext, proposal: Proposal, known: dict[str, bool]
     return AnsweredContext(
         context.context_id, context.abstract_syntax, syntax or context.transfer_syntaxes[0], result
     )
+
+
+def _takes_notices(transfer_syntax_uid: str) -> bool:
+    return transfer_syntax_uid in SYNTAXES
 
 
 def associate_ac(proposal: Proposal, contexts: tuple[AnsweredContext, ...], max_pdu_bytes: int) -> bytes:
@@ -135,6 +143,6 @@ def _role_items(
             item = SCP_SCU_RoleSelectionSubItem()
             item.sop_class_uid = sop_class_uid
             item.scu_role = int(role.scu)
-            item.scp_role = 0
+            item.scp_role = int(role.scp and sop_class_uid == PUSH_MODEL)
             items.append(item)
     return tuple(items)

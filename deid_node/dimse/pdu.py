@@ -103,11 +103,16 @@ def data_header(context_id: int, length: int, control: int) -> bytes:
 
 def command_frames(context_id: int, command: bytes, peer_max_pdu: int) -> bytes:
     """Return the P-DATA-TF PDUs that carry a command set."""
-    return b"".join(_frames(context_id, command, fragment_bytes(peer_max_pdu)))
+    return b"".join(_frames(context_id, command, fragment_bytes(peer_max_pdu), COMMAND))
 
 
-def _frames(context_id: int, command: bytes, largest: int) -> Iterator[bytes]:
-    for start in range(0, len(command), largest):
-        fragment = command[start : start + largest]
-        last = LAST if start + largest >= len(command) else 0
-        yield data_header(context_id, len(fragment), COMMAND | last) + fragment
+def dataset_frames(context_id: int, content: bytes, peer_max_pdu: int) -> bytes:
+    """Return the P-DATA-TF PDUs that carry a small dataset."""
+    return b"".join(_frames(context_id, content, fragment_bytes(peer_max_pdu), 0))
+
+
+def _frames(context_id: int, content: bytes, largest: int, kind: int) -> Iterator[bytes]:
+    for start in range(0, len(content), largest):
+        fragment = content[start : start + largest]
+        last = LAST if start + largest >= len(content) else 0
+        yield data_header(context_id, len(fragment), kind | last) + fragment

@@ -23,6 +23,7 @@ from pynetdicom.sop_class import register_uid, uid_to_service_class
 from deid_node.dimse.association import AssociationRejection, Caller, Intake, StoreAnswer
 from deid_node.dimse.certificate import read_certificate
 from deid_node.dimse.command import Command, CommandField
+from deid_node.dimse.commitment import PUSH_MODEL
 from deid_node.dimse.implementation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
@@ -217,7 +218,8 @@ class PynetdicomAcceptor:
             # syntaxes not supported".
             _as_scp(abstract_syntax, list(syntaxes) or [IMPLICIT_LITTLE])
             for abstract_syntax, syntaxes in proposed.items()
-            if abstract_syntax == VERIFICATION or self._intake.supports(caller, abstract_syntax)
+            if abstract_syntax == VERIFICATION
+            or (abstract_syntax != PUSH_MODEL and self._intake.supports(caller, abstract_syntax))
         ]
 
 

@@ -12,7 +12,16 @@ from typing import Final
 import structlog
 
 from deid_node.dimse.association import Caller, Intake, ObjectIntake, StoreAnswer, StoreRequest
-from deid_node.dimse.command import Command
+from deid_node.dimse.command import Command, CommandField
+from deid_node.dimse.commitment import (
+    ACTION_REQUEST,
+    EVENT_FAILURES,
+    EVENT_SUCCESS,
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentReport,
+)
+from deid_node.dimse.commitment_dataset import MAX_BYTES, CommitmentError, decode_report, decode_request
 from deid_node.dimse.pdu import AbortReason, ProtocolViolation
 from deid_node.dimse.status import StoreStatus
 from deid_node.standard.values import MAX_UID
@@ -137,6 +146,54 @@ def echoed() -> ObjectIntake:
 def unrecognized() -> ObjectIntake:
     """Return who takes the dataset of a request that is neither C-STORE nor C-ECHO (PS3.7 C.4.1.3)."""
     return Swallowed(_UNRECOGNIZED)
+
+
+class Conversation:
+    """An N-ACTION or N-EVENT-REPORT of storage commitment, whose dataset is gathered and answered whole.
+
+    `report` is what is to be told right after the answer, on the same association.
+    """
+
+    def __init__(self, intake: Intake, caller: Caller, request: Command, transfer_syntax: str) -> None:
+        self.report: CommitmentReport | None = None
+        self._intake = intake
+        self._caller = caller
+        self._request = request
+        self._transfer_syntax = transfer_syntax
+        self._content = bytearray()
+
+    def feed(self, piece: memoryview) -> None:
+        """Take the next bytes; what is too long is not kept."""
+        if len(self._content) <= MAX_BYTES:
+            self._content += piece
+
+    def finish(self) -> StoreAnswer:
+        """Understand the dataset and return the answer."""
+        request = self._request
+        is_report = request.field == CommandField.N_EVENT_REPORT_RQ
+        if request.sop_class_uid != PUSH_MODEL or request.sop_instance_uid != PUSH_MODEL_INSTANCE:
+            return StoreAnswer(StoreStatus.NO_SUCH_INSTANCE)
+        if not is_report and request.type_id != ACTION_REQUEST:
+            return StoreAnswer(StoreStatus.NO_SUCH_ACTION)
+        if is_report and request.type_id not in (EVENT_SUCCESS, EVENT_FAILURES):
+            return StoreAnswer(StoreStatus.NO_SUCH_EVENT)
+        if len(self._content) > MAX_BYTES:
+            return StoreAnswer(StoreStatus.RESOURCE_LIMITATION)
+        try:
+            content = bytes(self._content)
+            if is_report:
+                report = decode_report(content, self._transfer_syntax)
+                status = self._intake.commitment_reported(self._caller, report)
+            else:
+                asked = decode_request(content, self._transfer_syntax)
+                answer = self._intake.commitment_asked(self._caller, asked)
+                status, self.report = answer.status, answer.report
+        except CommitmentError:
+            status = StoreStatus.INVALID_ARGUMENT
+        return StoreAnswer(status)
+
+    def abort(self) -> None:
+        """There is nothing to forget."""
 
 
 def _refusal(request: Command, abstract_syntax: str) -> StoreAnswer | None:

@@ -7,16 +7,27 @@ its size. Each message is answered before the next is read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from deid_node.dimse import pdu
 from deid_node.dimse.association import Caller, Intake, ObjectIntake
-from deid_node.dimse.command import Command, CommandField, read_command, response
+from deid_node.dimse.command import (
+    Command,
+    CommandField,
+    event_report_request,
+    read_command,
+    response,
+)
+from deid_node.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentReport
+from deid_node.dimse.commitment_dataset import encode_report
 from deid_node.dimse.inbox import Inbox
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.negotiation import AnsweredContext
 from deid_node.dimse.pdu import AbortReason, PduType, ProtocolViolation
-from deid_node.dimse.reception import Reception, echoed, receive, unrecognized
+from deid_node.dimse.reception import Conversation, Reception, echoed, receive, unrecognized
 from deid_node.dimse.wire import Wire
+
+_CONVERSATIONS: Final = (CommandField.N_ACTION_RQ, CommandField.N_EVENT_REPORT_RQ)
 
 
 class Messages:
@@ -42,6 +53,8 @@ class Messages:
         self._command = bytearray()
         self._command_context = 0  # 0 while no command is under way
         self._reception: Reception | None = None
+        self._taken: ObjectIntake | None = None
+        self._reported = False  # whether the peer owes the answer to a report of ours
 
     @property
     def midway(self) -> bool:
@@ -120,14 +133,15 @@ class Messages:
 
     def _begin(self, command: Command, context_id: int) -> None:
         """Start on a complete command: answer it, or wait for its dataset."""
-        if command.field == CommandField.C_CANCEL_RQ:
+        is_expected = command.field == CommandField.N_EVENT_REPORT_RSP and self._reported
+        if (command.field == CommandField.C_CANCEL_RQ or is_expected) and not command.has_dataset:
+            self._reported = False
             self._inbox.end_message()
             return
         if not command.is_request or command.message_id is None:
             raise ProtocolViolation("command-not-answerable", AbortReason.USER)
-        reception = Reception(
-            command, context_id, self._taker(command, context_id), self._limits.max_dataset_bytes
-        )
+        self._taken = self._taker(command, context_id)
+        reception = Reception(command, context_id, self._taken, self._limits.max_dataset_bytes)
         if command.has_dataset:
             self._reception = reception
         else:
@@ -139,6 +153,9 @@ class Messages:
             return receive(
                 self._intake, self._caller, command, context.abstract_syntax, context.transfer_syntax
             )
+        if command.field in _CONVERSATIONS and self._contexts[context_id].abstract_syntax == PUSH_MODEL:
+            transfer_syntax = self._contexts[context_id].transfer_syntax
+            return Conversation(self._intake, self._caller, command, transfer_syntax)
         return echoed() if command.field == CommandField.C_ECHO_RQ else unrecognized()
 
     def _answer(self, reception: Reception) -> None:
@@ -148,4 +165,16 @@ class Messages:
         frames = pdu.command_frames(
             reception.context_id, response(reception.request, answer), self._peer_max_pdu
         )
+        taker = self._taken
+        if isinstance(taker, Conversation) and taker.report is not None:
+            frames += self._report_frames(reception.context_id, taker.report)
+            self._reported = True
         self._wire.send(frames, self._limits.send_s)
+
+    def _report_frames(self, context_id: int, report: CommitmentReport) -> bytes:
+        """Return the message that reports to a requestor what it asked for a moment ago."""
+        content = encode_report(report, self._contexts[context_id].transfer_syntax)
+        rq = event_report_request(PUSH_MODEL, PUSH_MODEL_INSTANCE, 1, report.event_type)
+        return pdu.command_frames(context_id, rq, self._peer_max_pdu) + pdu.dataset_frames(
+            context_id, content, self._peer_max_pdu
+        )

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 
 _OF_DICOM: Final = re.compile(r"1\.2\.840\.10008\.1\.2(?:\.[1-9][0-9]*)*")

@@ -10,7 +10,14 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from deid_node.dimse.association import AssociationRejection, Caller, StoreAnswer, StoreRequest
+from deid_node.dimse.association import (
+    AssociationRejection,
+    Caller,
+    CommitmentAnswer,
+    StoreAnswer,
+    StoreRequest,
+)
+from deid_node.dimse.commitment import CommitmentReport, CommitmentRequest
 from deid_node.dimse.status import StoreStatus
 
 SUCCESS = StoreAnswer(StoreStatus.SUCCESS)
@@ -49,6 +56,9 @@ class RecordingIntake:
 
     def __init__(self, answer: StoreAnswer | None = SUCCESS) -> None:
         self.answer = answer
+        self.asked: list[CommitmentRequest] = []
+        self.reported: list[CommitmentReport] = []
+        self.report: Callable[[CommitmentRequest], CommitmentReport | None] = lambda request: None
         self.unwelcome: set[str] = set()
         self.rejection: AssociationRejection | None = None
         self.before_answer: Callable[[], object] = lambda: None
@@ -66,6 +76,14 @@ class RecordingIntake:
 
     def supports(self, caller: Caller, abstract_syntax: str) -> bool:
         return abstract_syntax != self.NOT_SUPPORTED
+
+    def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
+        self.asked.append(request)
+        return CommitmentAnswer(StoreStatus.SUCCESS, self.report(request))
+
+    def commitment_reported(self, caller: Caller, report: CommitmentReport) -> StoreStatus:
+        self.reported.append(report)
+        return StoreStatus.SUCCESS
 
     def begin(self, caller: Caller, request: StoreRequest) -> Taken:
         taken = Taken(caller, request, self.answer, before_answer=self.before_answer)
