@@ -62,7 +62,13 @@ class CStoreDestination:
     """A downstream AE."""
 
     def __init__(
-        self, name: str, peer: Peer, *, tls: ssl.SSLContext | None = None, connect: Connect | None = None
+        self,
+        name: str,
+        peer: Peer,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect: Connect | None = None,
+        commits: bool = False,
     ) -> None:
         """Name the AE.
 
@@ -71,9 +77,11 @@ class CStoreDestination:
             peer: address, AE titles, timeout.
             tls: for a connection with TLS.
             connect: makes an association; by default one with `peer`.
+            commits: whether it will be asked to commit itself to keep what it was sent.
         """
         self.name = name
         self.peer = peer
+        self.commits = commits
         self._tls = tls
         self.connect = connect or self.requestor
 
@@ -83,7 +91,7 @@ class CStoreDestination:
 
     def sender(self) -> CStoreSender:
         """Return a sender with an association of its own."""
-        return CStoreSender(self.connect)
+        return CStoreSender(self.connect, commits=self.commits)
 
     def probe(self) -> str | None:
         """Ask by C-ECHO. An AE that accepts the association but not Verification is usable as well."""
@@ -104,8 +112,9 @@ class CStoreDestination:
 class CStoreSender:
     """Sends objects over one association at a time, which is kept between deliveries."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, *, commits: bool = False) -> None:
         self._connect = connect
+        self._commits = commits
         self._association: Association | None = None
         self._proposed: tuple[Context, ...] = ()
         self._has_rested = False
@@ -170,7 +179,7 @@ class CStoreSender:
             return Deferred(str(error), aborted=True)
         self._has_rested = False
         reach("answer-read")
-        return outcome_of(answer.status, entry.attempt)
+        return outcome_of(answer.status, entry.attempt, commits=self._commits)
 
 
 def _store(association: Association, parcel: Parcel) -> StoreAnswer:
@@ -185,7 +194,7 @@ def _store(association: Association, parcel: Parcel) -> StoreAnswer:
     )
 
 
-def outcome_of(status: int, attempt: int) -> Outcome:
+def outcome_of(status: int, attempt: int, *, commits: bool = False) -> Outcome:
     """Return what the status of a C-STORE response means for an entry.
 
     0111 (duplicate SOP instance) is plainly good when an earlier answer may have been lost; on a
@@ -194,7 +203,8 @@ def outcome_of(status: int, attempt: int) -> Outcome:
     match class_of(status):
         case StatusClass.DELIVERED:
             unexpected = status == StoreStatus.DUPLICATE_INSTANCE and attempt == 1
-            return Delivered(status, warning=status in WARNINGS or unexpected)
+            warning = status in WARNINGS or unexpected
+            return Delivered(status, warning=warning, awaits_commitment=commits)
         case StatusClass.DEFERRED:
             return Deferred(f"status {status:04X}", status=status)
         case StatusClass.REFUSED:

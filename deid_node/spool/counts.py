@@ -79,6 +79,7 @@ WITH open(item) AS (
   SELECT item FROM delivery WHERE state = 'pending'
   UNION SELECT item FROM delivery WHERE state = 'deferred'
   UNION SELECT item FROM delivery WHERE state = 'leased'
+  UNION SELECT item FROM delivery WHERE state IN ('uncommitted', 'asked')
   UNION SELECT item FROM delivery WHERE state IN ('held', 'refused'))
 """
 _BY_STUDY: Final = f"""

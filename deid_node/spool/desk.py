@@ -26,13 +26,15 @@ UNSETTLED: Final = frozenset(
         DeliveryState.PENDING,
         DeliveryState.LEASED,
         DeliveryState.DEFERRED,
+        DeliveryState.UNCOMMITTED,
+        DeliveryState.ASKED,
         DeliveryState.HELD,
         DeliveryState.REFUSED,
     }
 )
 _RETRIED: Final = frozenset({DeliveryState.DEFERRED, DeliveryState.HELD, DeliveryState.REFUSED})
 _PRUNED_AT_A_TIME: Final = 1000
-_DROPPED: Final = _RETRIED | {DeliveryState.PENDING}
+_DROPPED: Final = _RETRIED | {DeliveryState.PENDING, DeliveryState.UNCOMMITTED, DeliveryState.ASKED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,8 @@ def settle(conn: sqlite3.Connection, entry: Entry, outcome: Outcome, now: float,
 def _as_row(outcome: Outcome, now: float) -> tuple[DeliveryState, str, int | None, float, int, int]:
     """Return state, why, status, not before, attempts to take back, aborts to add."""
     match outcome:
+        case Delivered(status, awaits_commitment=True):
+            return DeliveryState.UNCOMMITTED, "", status, 0.0, 0, 0
         case Delivered(status, warning):
             return (DeliveryState.WARNED if warning else DeliveryState.DELIVERED), "", status, 0.0, 0, 0
         case Deferred(why, pause_s, status, aborted):

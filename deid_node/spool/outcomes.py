@@ -29,6 +29,9 @@ class DeliveryState(StrEnum):
     DEFERRED = "deferred"  # tried in vain, will be tried again
     DELIVERED = "delivered"
     WARNED = "warned"  # delivered, with a warning status
+    UNCOMMITTED = "uncommitted"  # delivered, and to be asked whether the destination keeps it
+    ASKED = "asked"  # the destination was asked to commit itself
+    COMMITTED = "committed"  # the destination keeps it
     HELD = "held"  # waits for a person
     REFUSED = "refused"  # permanently refused by the next hop; kept for a person
     DROPPED = "dropped"  # given up by a person
@@ -36,7 +39,13 @@ class DeliveryState(StrEnum):
 
 
 SETTLED: Final = frozenset(
-    {DeliveryState.DELIVERED, DeliveryState.WARNED, DeliveryState.DROPPED, DeliveryState.REROUTED}
+    {
+        DeliveryState.DELIVERED,
+        DeliveryState.WARNED,
+        DeliveryState.COMMITTED,
+        DeliveryState.DROPPED,
+        DeliveryState.REROUTED,
+    }
 )
 """States after which this delivery needs the file no more."""
 
@@ -53,10 +62,14 @@ class HeldFor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has the object. A warning status (PS3.4 Table B.2-1) is kept with the row."""
+    """The destination has the object. A warning status (PS3.4 Table B.2-1) is kept with the row.
+
+    `awaits_commitment`: it is needed here until the destination has committed itself to keep it.
+    """
 
     status: int = 0
     warning: bool = False
+    awaits_commitment: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,43 @@ INSERT INTO settled
   WHERE i.state IN ('done', 'purged') GROUP BY i.study_uid, d.destination, d.state;
 """
 
-MIGRATIONS: Final = (_FIRST, _COUNTS)
+# Storage commitment, see `commitments`.
+_COMMITMENTS: Final = """
+CREATE TABLE commitment (             -- a transaction in which we asked a destination
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  destination TEXT NOT NULL,
+  state TEXT NOT NULL,                -- new, asked, answered, void
+  asked_at REAL NOT NULL
+) STRICT;
+CREATE INDEX commitment_open ON commitment(destination, asked_at) WHERE state IN ('new', 'asked');
+CREATE TABLE commitment_item (
+  commitment INTEGER NOT NULL REFERENCES commitment(id) ON DELETE CASCADE,
+  delivery INTEGER NOT NULL REFERENCES delivery(id) ON DELETE CASCADE,
+  PRIMARY KEY (commitment, delivery)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX commitment_item_delivery ON commitment_item(delivery);
+CREATE TABLE commitment_request (     -- a transaction in which a peer asked us
+  id INTEGER PRIMARY KEY,
+  digest BLOB NOT NULL UNIQUE,        -- keyed digest of who asked and the Transaction UID
+  sealed BLOB NOT NULL,               -- encrypted: it names originals
+  at REAL NOT NULL,
+  not_before REAL NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX delivery_uncommitted ON delivery(destination, not_before) WHERE state = 'uncommitted';
+CREATE INDEX delivery_asked ON delivery(item) WHERE state IN ('uncommitted', 'asked');
+DROP VIEW on_disk;
+CREATE VIEW on_disk AS SELECT * FROM item WHERE state <> 'purged' AND id IN (
+  SELECT id FROM item WHERE state IN ('done', 'missing', 'damaged')
+  UNION SELECT item FROM delivery WHERE state = 'pending'
+  UNION SELECT item FROM delivery WHERE state = 'deferred'
+  UNION SELECT item FROM delivery WHERE state = 'leased'
+  UNION SELECT item FROM delivery WHERE state IN ('uncommitted', 'asked')
+  UNION SELECT item FROM delivery WHERE state IN ('held', 'refused'));
+"""
+
+MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

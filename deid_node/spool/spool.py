@@ -12,9 +12,10 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger, passing, schema
@@ -27,6 +28,8 @@ from deid_node.spool.outcomes import Outcome
 from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, files, place, recover
 from deid_node.spool.room import Room
 from deid_node.spool.writer import Work, Writer
+
+T = TypeVar("T")
 
 _PER_FOLDER: Final = 2048
 _RANDOM_BYTES: Final = 15
@@ -300,8 +303,21 @@ class Spool:
         Raises:
             SpoolError: nothing is written down.
         """
+        return self.transact(lambda conn: passing.record(conn, passed, status, warning=warning))
+
+    @property
+    def keeps(self) -> bool:
+        """Whether files stay for a while after their last delivery."""
+        return self._keep_s > 0
+
+    def transact(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in a transaction of the ledger and return its result when it is durable.
+
+        Raises:
+            SpoolError: nothing of it is in the ledger.
+        """
         try:
-            return self._writer.run(Work(lambda conn: passing.record(conn, passed, status, warning=warning)))
+            return self._writer.run(Work(change))
         except sqlite3.Error as error:
             raise SpoolError("The ledger refused a row.") from error
 
