@@ -57,6 +57,14 @@ class Acknowledge(StrEnum):
     THROUGH = "through"
 
 
+class CommitmentMode(StrEnum):
+    """What a peer hears that asks for storage commitment."""
+
+    OFF = "off"
+    REFUSE = "refuse"
+    DOWNSTREAM = "downstream"
+
+
 class LogFormat(StrEnum):
     """How log events are written."""
 
@@ -108,6 +116,17 @@ class RouteSettings(Section):
         description="`store`: Success means that the de-identified object is durable here. `through`: that "
         'the one destination, of kind "ae", has answered Success; the object is passed on while it arrives '
         "and never kept, and a destination that stalls or fails is the sender's to see (A700).",
+    )
+    commitment: CommitmentMode = Field(
+        default=CommitmentMode.OFF,
+        description="Storage commitment for senders. `off`: not offered. `refuse`: offered, and answered "
+        "with a failure for every object. `downstream`: success for what every destination has committed "
+        "itself to keep, de-identified.",
+    )
+    originals_are_kept_elsewhere: bool = Field(
+        default=False,
+        description='Has to be `true` for `commitment = "downstream"`: a sender that hears success may '
+        "delete its original, which is not kept here.",
     )
     on_reject: OnReject = Field(
         default=OnReject.REFUSE,
@@ -181,6 +200,11 @@ class AESettings(_DestinationSettings):
         le=32,
         description="Associations that send at the same time; as many again for routes with `acknowledge = "
         '"through"`, whose objects wait for a free one.',
+    )
+    commitment: bool = Field(
+        default=False,
+        description="Ask the AE by storage commitment to keep what it was sent, and keep the files here "
+        "until it does. To report on associations of its own the AE has to be listed in `peers`.",
     )
     tls: bool = Field(default=False, description="Connect with TLS, 1.2 or newer.")
     tls_name: str | None = Field(

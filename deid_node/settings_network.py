@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from deid_node.settings_types import CallerTitle, Folder, Network, Seconds, Section, listed
+from deid_node.settings_types import CallerTitle, Folder, Network, Port, Seconds, Section, listed
 
 
 def _certificate(value: str) -> str:
@@ -56,6 +56,12 @@ class PeerSettings(Section):
         default=(),
         description="Certificates that belong to this AE title, by SHA-256 fingerprint or by a name they "
         "carry; the title cannot be used without one of them, not even on this machine.",
+    )
+
+    report_port: Port | None = Field(
+        default=None,
+        description="TCP port on which the peer takes storage commitment reports. Unset: it is told at once, "
+        "on the association on which it asked.",
     )
 
 

@@ -188,10 +188,36 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
         if entry.get("acknowledge") == "through" and not _is_one_ae(entry, tables["destinations"]):
             problem = 'is "through", which needs exactly one destination, and that one of kind "ae".'
             problems.append(origins.sentence(("routes", route, "acknowledge"), problem))
+        problems += _commitment_problems(route, entry, tables["destinations"], origins)
         if entry.get("on_reject") == "quarantine" and not quarantine:
             problem = "needs quarantine.public_key, so that nothing identified lies on the disk in clear."
             problems.append(origins.sentence(("routes", route, "on_reject"), problem))
     return problems
+
+
+def _commitment_problems(
+    route: str, entry: Mapping[str, Any], destinations: Mapping[str, Mapping[str, Any]], origins: Origins
+) -> list[str]:
+    """Return why a route cannot answer for its destinations, if it wants to."""
+    if entry.get("commitment") != "downstream":
+        return []
+    found = []
+    if not _is_true(entry.get("originals_are_kept_elsewhere")):
+        found.append(
+            "needs originals_are_kept_elsewhere = true: a sender may delete its original after a success."
+        )
+    if entry.get("acknowledge") == "through":
+        found.append('needs acknowledge = "store": nothing is known here of what went through.')
+    found += [
+        f'needs commitment = true of the destination "{name}".'
+        for name in _words(entry.get("destinations"))
+        if name in destinations and not _is_true(destinations[name].get("commitment"))
+    ]
+    return [origins.sentence(("routes", route, "commitment"), problem) for problem in found]
+
+
+def _is_true(value: object) -> bool:
+    return value is True or str(value).lower() in ("true", "1", "yes", "on")
 
 
 def _is_one_ae(route: Mapping[str, Any], destinations: Mapping[str, Mapping[str, Any]]) -> bool:

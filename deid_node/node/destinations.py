@@ -47,7 +47,9 @@ def make_destinations(settings: Settings) -> dict[str, Destination]:
             except ConfigurationError as error:
                 problems += error.problems
                 continue
-            made[name] = CStoreDestination(name, peer_of(settings, destination), tls=tls)
+            made[name] = CStoreDestination(
+                name, peer_of(settings, destination), tls=tls, commits=destination.commitment
+            )
     if problems:
         raise ConfigurationError(*problems)
     return made

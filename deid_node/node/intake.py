@@ -16,10 +16,12 @@ import structlog
 from deid_node.dimse.association import (
     AssociationRejection,
     Caller,
+    CommitmentAnswer,
     ObjectIntake,
     StoreAnswer,
     StoreRequest,
 )
+from deid_node.dimse.commitment import PUSH_MODEL, CommitmentReport, CommitmentRequest
 from deid_node.dimse.status import StoreStatus
 from deid_node.engine.rewrite import Rewrite
 from deid_node.errors import (
@@ -34,6 +36,7 @@ from deid_node.errors import (
     SpoolError,
 )
 from deid_node.log import describe, is_told
+from deid_node.node.commitment import Commitment
 from deid_node.node.memory import MemoryBudget, Share, default_budget
 from deid_node.node.peers import Peers
 from deid_node.node.records import Records
@@ -123,8 +126,10 @@ class NodeIntake:
         sealer: Sealer | None = None,
         memory: MemoryBudget | None = None,
         records: Records,
+        commitment: Commitment | None = None,
     ) -> None:
         self._gates = peers, routes
+        self._commitment = commitment
         self._records = records
         self._spool = spool
         self._sealer = sealer
@@ -143,7 +148,7 @@ class NodeIntake:
         peers, routes = self._gates
         if not peers.names_of(caller):
             rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
-        elif routes.called(caller.called) is None:
+        elif routes.called(caller.called) is None and not self._may_report(caller):
             rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
         else:
             self._records.tell("association-accepted", caller)
@@ -162,7 +167,28 @@ class NodeIntake:
     def supports(self, caller: Caller, abstract_syntax: str) -> bool:
         """Tell whether the route of the caller takes objects of a SOP class."""
         route = self._gates[1].called(caller.called)
+        if abstract_syntax == PUSH_MODEL:
+            return self._commitment is not None and self._commitment.is_taken(caller, route)
         return route is not None and route.takes(abstract_syntax)
+
+    def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
+        """Answer a caller that asks for storage commitment, as its route says."""
+        peers, routes = self._gates
+        route = routes.called(caller.called)
+        if self._commitment is None or route is None:
+            return CommitmentAnswer(StoreStatus.SOP_CLASS_NOT_SUPPORTED)
+        if not route.is_open_to(peers.names_of(caller)):
+            return CommitmentAnswer(StoreStatus.NOT_AUTHORIZED)
+        return self._commitment.asked(caller, route, request, peers.settings_of(caller))
+
+    def commitment_reported(self, caller: Caller, report: CommitmentReport) -> StoreStatus:
+        """Take the report of a destination."""
+        if self._commitment is None:
+            return StoreStatus.INVALID_ARGUMENT
+        return self._commitment.reported(caller, report)
+
+    def _may_report(self, caller: Caller) -> bool:
+        return self._commitment is not None and self._commitment.may_report(caller)
 
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""

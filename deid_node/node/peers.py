@@ -50,6 +50,7 @@ class Peers:
         self._peers = tuple(
             Peer(name, peer.ae_title, peer.address, peer.certificate) for name, peer in settings.items()
         )
+        self._settings = settings
         self._bound = frozenset(
             peer.ae_title for peer in self._peers if peer.certificates and peer.ae_title != ANY_AE_TITLE
         )
@@ -60,6 +61,11 @@ class Peers:
         return at is not None and (
             at.is_loopback or any(at in network for peer in self._peers for network in peer.networks)
         )
+
+    def settings_of(self, caller: Caller) -> PeerSettings | None:
+        """Return the settings of a listed caller, those with a port for reports first."""
+        found = [self._settings[name] for name in sorted(self.names_of(caller)) if name in self._settings]
+        return next((peer for peer in found if peer.report_port is not None), found[0] if found else None)
 
     def names_of(self, caller: Caller) -> frozenset[str]:
         """Return the names under which a caller is known; empty when it is not let in."""

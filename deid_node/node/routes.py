@@ -14,7 +14,7 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import SOPClassNotSupported
 from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import OnReject
+from deid_node.settings import CommitmentMode, OnReject
 from deid_node.standard.sop_classes import storage_sop_classes
 from deid_node.standard.values import AETitle, is_uid
 
@@ -34,6 +34,7 @@ class Route:
     peers: frozenset[str] | None = None
     on_reject: OnReject = OnReject.REFUSE
     through: Through | None = None
+    commitment: CommitmentMode = CommitmentMode.OFF
     _taken: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def is_open_to(self, names: frozenset[str]) -> bool:

@@ -22,6 +22,7 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
+from deid_node.node.commitment import make_commitment
 from deid_node.node.destinations import make_destinations, make_throughs, wanted_attributes
 from deid_node.node.housekeeping import Housekeeping
 from deid_node.node.intake import NodeIntake
@@ -39,7 +40,7 @@ from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import AcceptorKind, Acknowledge, Settings
+from deid_node.settings import AcceptorKind, Acknowledge, CommitmentMode, Settings
 from deid_node.settings_load import Loaded
 from deid_node.settings_network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
@@ -79,6 +80,7 @@ class Node:
         self._spool: Spool | None = None
         self._intake: NodeIntake | None = None
         self._throughs: Mapping[str, Through] = {}
+        self._modes: dict[str, CommitmentMode] = {}
         self._tls: ssl.SSLContext | None = None
         self._acceptor: Acceptor | None = None
 
@@ -110,9 +112,15 @@ class Node:
             started.callback(lanes.stop)
             lanes.start()
             self._tls = acceptor_context(settings)
+            routes = make_routes(settings, self.procedures, records, self._throughs)
+            self._modes.update({route.name: route.commitment for route in routes})
+            commitment = make_commitment(settings, spool, records.pseudonyms, self._modes)
+            started.callback(commitment.stop)
+            commitment.start()
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
-                routes=make_routes(settings, self.procedures, records, self._throughs),
+                routes=routes,
+                commitment=commitment,
                 spool=spool,
                 records=records,
                 sealer=_make_quarantine(settings),
@@ -178,6 +186,8 @@ class Node:
             _LOG.error("node.reload_refused", problem=list(error.problems))
             self._records.tell("reload-refused", problems=len(error.problems))
             return
+        self._modes.clear()  # until the new ones are in, nothing is committed
+        self._modes.update({route.name: route.commitment for route in routes})
         self._intake.replace_gates(Peers(settings.peers), routes)
         self.settings, self.procedures = settings, procedures
         _LOG.info("node.reloaded", routes=[route.name for route in routes])
@@ -233,6 +243,7 @@ def make_routes(
                 destinations=route.destinations,
                 peers=None if route.peers is None else frozenset(route.peers),
                 on_reject=route.on_reject,
+                commitment=route.commitment,
                 through=throughs[route.destinations[0]] if route.acknowledge is Acknowledge.THROUGH else None,
             )
         )

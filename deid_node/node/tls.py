@@ -146,6 +146,22 @@ def own_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def report_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context in which peers are called with reports, None when the node speaks no TLS.
+
+    Raises:
+        ConfigurationError: as for `acceptor_context`.
+    """
+    tls = settings.tls
+    if tls.certificate is None or tls.ca is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    _load_authorities(context, _Named("tls.ca", tls.ca))
+    _load_own(context, _Named("tls.certificate", tls.certificate), _Named("tls.key", tls.key), None)
+    return context
+
+
 def check_tls(settings: Settings) -> None:
     """Find out whether TLS could be used as it is set.
 
