@@ -22,6 +22,7 @@ from deid_node.spool.failpoint import reach
 T = TypeVar("T")
 
 _GROUP: Final = 256
+_GATHER_S: Final = 0.02
 _SHORTAGE_PAUSE_S: Final = 1.0
 _SHORTAGES: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -84,7 +85,7 @@ class Writer:
         self._queue: deque[Work[Any]] = deque()
         self._turn = threading.Lock()
         self._bell = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self.failed: str | None = None
         self._thread = threading.Thread(target=self._attend, name="ledger", daemon=True)
         self._thread.start()
@@ -108,11 +109,12 @@ class Writer:
     def post(self, work: Work[Any]) -> None:
         """Do the work soon; nobody waits for it."""
         self._queue.append(work)
-        self._bell.set()
+        if not self._bell.is_set():
+            self._bell.set()
 
     def close(self) -> None:
         """Finish what is queued, stop the thread and close the ledger."""
-        self._closing = True
+        self._closing.set()
         self._bell.set()
         self._thread.join()
         with self._turn:
@@ -124,8 +126,9 @@ class Writer:
         self.failed = self.failed or why
 
     def _attend(self) -> None:
-        while not (self._closing and not self._queue):
+        while not (self._closing.is_set() and not self._queue):
             self._bell.wait()
+            self._closing.wait(_GATHER_S)  # nobody waits: one transaction for what comes together
             self._bell.clear()
             finished: list[Work[Any]] = []
             with self._turn:
@@ -137,9 +140,9 @@ class Writer:
                     waiting = len(self._queue)
             _conclude(finished)
             if self._queue:
-                if self._closing:
+                if self._closing.is_set():
                     return
-                threading.Event().wait(_SHORTAGE_PAUSE_S)
+                self._closing.wait(_SHORTAGE_PAUSE_S)
                 self._bell.set()
 
     def _commit_group(self, finished: list[Work[Any]]) -> None:
