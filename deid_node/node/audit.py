@@ -30,6 +30,7 @@ from deid_node.log import describe
 _LOG: Final = structlog.get_logger(__name__)
 NAME: Final = "audit.jsonl"
 STORED: Final = "object-stored"
+STARTED: Final = "node-started"
 _ASIDE: Final = "audit-*.jsonl"
 _TAIL_BYTES: Final = 1 << 20
 _GATHER_S: Final = 0.1
@@ -112,20 +113,17 @@ class AuditTrail:
         if self._thread is not None:
             self._thread.join()
 
-    def last_stored(self) -> int | None:
-        """Return the highest item whose arrival is in the stream; None when there is none.
+    def recent(self) -> list[dict[str, Any]]:
+        """Return the last events, of a mebibyte or two.
 
         Raises:
             SpoolError: the stream cannot be read.
         """
+        aside = sorted(self._folder.glob(_ASIDE))[-1:]
         try:
-            for path in (self._path, *sorted(self._folder.glob(_ASIDE), reverse=True)):
-                items = [line["item"] for line in _tail(path) if line.get("event") == STORED]
-                if items:
-                    return int(max(items))
+            return [event for path in (*aside, self._path) for event in _tail(path)]
         except OSError as error:
             raise SpoolError(f"The audit stream cannot be read ({error.strerror}).") from error
-        return None
 
     def _start(self) -> None:
         with self._writing:
@@ -257,5 +255,5 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
     for line in lines:
         with contextlib.suppress(ValueError):
             found = json.loads(line)
-            if isinstance(found, dict):
+            if isinstance(found, dict) and "event" in found:
                 yield found

@@ -6,6 +6,7 @@ Opens the pseudonyms of the project, too: which kind they are decides what has t
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from deid_node.dimse.association import Caller
@@ -13,7 +14,7 @@ from deid_node.engine.deidentified import Summary
 from deid_node.engine.keys import Pseudonyms, RandomPseudonyms
 from deid_node.engine.rewrite import Rewrite
 from deid_node.errors import SpoolError
-from deid_node.node.audit import STORED, AuditTrail
+from deid_node.node.audit import STARTED, STORED, AuditTrail
 from deid_node.node.crosswalk import PATIENT_ID, Crosswalk
 from deid_node.node.crosswalk_codes import RandomCodes
 from deid_node.node.crosswalk_vault import NAME, Vault
@@ -25,6 +26,7 @@ from deid_node.spool.entry import SERIES, STUDY, Commit, Entry
 from deid_node.spool.outcomes import Delivered, Held, Outcome, Refused
 
 _AT_A_TIME: Final = 1000
+_SKEW: Final = 1024
 _SETTLED: Final = {Delivered: "object-delivered", Held: "object-held", Refused: "object-not-taken"}
 
 
@@ -42,6 +44,7 @@ class Records:
         self.pseudonyms = pseudonyms
         self.crosswalk = crosswalk
         self.audit = audit
+        self._after_item = 0
         self._open = ExitStack()
 
     @classmethod
@@ -132,14 +135,24 @@ class Records:
         """
         if self.audit is None:
             return 0
-        last = self.audit.last_stored()
+        recent = self.audit.recent()
+        seen = {event["item"] for event in recent if event["event"] == STORED}
+        starts = [event["after_item"] for event in recent if event["event"] == STARTED]
+        # Threads that finish together may write in any order: what is missing is not only what is last.
+        last = starts[-1] if starts else max(min(seen) - 1, max(seen) - _SKEW) if seen else None
         count = 0
         while last is not None and (arrivals := desk.arrivals(last, _AT_A_TIME)):
-            for arrival in arrivals:
+            missing = [arrival for arrival in arrivals if arrival["item"] not in seen]
+            for arrival in missing:
                 self.audit.write(STORED, recovered=True, **arrival)
-            last = int(arrivals[-1]["item"])
-            count += len(arrivals)
+            last = arrivals[-1]["item"]
+            count += len(missing)
+        self._after_item = desk.last_item()
         return count
+
+    def started(self, state: Path) -> None:
+        """Write down that the node runs, and after which item."""
+        self.tell(STARTED, state=state, epoch=self.pseudonyms.epoch, after_item=self._after_item)
 
     def close(self) -> None:
         """Write what waits and close everything."""

@@ -130,7 +130,7 @@ class Node:
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
             self._running = started.pop_all()
-        records.tell("node-started", state=settings.state, epoch=records.pseudonyms.epoch)
+        records.started(settings.state)
         _LOG.info(
             "node.started",
             ae_title=settings.ae_title,

@@ -160,6 +160,16 @@ class Desk:
             found.oldest_unsettled_at,
         )
 
+    def last_item(self) -> int:
+        """Return the number of the item that came last, 0 when none did.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            found: int = conn.execute("SELECT coalesce(max(id), 0) FROM item").fetchone()[0]
+        return found
+
     def arrivals(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Return who brought the items after one, and what they are: for an audit.
 

@@ -174,9 +174,14 @@ FROM delivery d JOIN item i ON i.id = d.item WHERE d.id = ?
 """
 
 
-def claim(conn: sqlite3.Connection, destination: str, limit: int, now: float) -> list[tuple[Any, ...]]:
-    """Lease the entries of a destination that are due, the oldest first; return their rows."""
-    due = conn.execute(_DUE, {"to": destination, "now": now, "limit": limit}).fetchall()
+def claim(
+    conn: sqlite3.Connection, destination: str, limit: int, now: float, steady: float
+) -> list[tuple[Any, ...]]:
+    """Lease the entries of a destination that are due, the oldest first; return their rows.
+
+    `now` is written down, `steady` is the clock of pauses.
+    """
+    due = conn.execute(_DUE, {"to": destination, "now": steady, "limit": limit}).fetchall()
     conn.executemany(_LEASE, [(now, entry) for (entry,) in due])
     return [conn.execute(_ENTRY, due_id).fetchone() for due_id in due]
 
@@ -217,13 +222,15 @@ RETURNING object
 """  # noqa: S608  # a constant is put in, no input
 
 
-def settle(conn: sqlite3.Connection, entry: Entry, outcome: Outcome, now: float, keeps: bool) -> str | None:
-    """Write down what became of a claimed entry.
+def settle(
+    conn: sqlite3.Connection, entry: Entry, outcome: Outcome, now: float, steady: float, keeps: bool
+) -> str | None:
+    """Write down what became of a claimed entry, `now`; a pause ends on the clock of `steady`.
 
     Returns the name of the file when nothing needs it any more and its purge was written.
     `keeps`: a file that is done with is kept for a while.
     """
-    state, why, status, not_before, back, aborted = _as_row(outcome, now)
+    state, why, status, not_before, back, aborted = _as_row(outcome, steady)
     changed = conn.execute(
         _SETTLE, (state, why, status, not_before, back, aborted, now, entry.id, entry.attempt)
     ).rowcount
@@ -305,12 +312,18 @@ def purge(conn: sqlite3.Connection, done_before: float, limit: int) -> list[str]
 def prune(conn: sqlite3.Connection, done_before: float, after: int, limit: int) -> tuple[int, int, bool]:
     """Delete closed items without a file among the next `limit` ones; their counts stay.
 
+    The newest item stays, whatever it is: its number must never be given again.
     Returns how many were deleted, the last item looked at, and whether there is more to look at.
     """
     rows = conn.execute(
         "SELECT id, state, done_at, received_at FROM item WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
     ).fetchall()
-    old = [(item,) for item, state, done_at, _ in rows if state == "purged" and done_at <= done_before]
+    newest = conn.execute("SELECT max(id) FROM item").fetchone()[0]
+    old = [
+        (item,)
+        for item, state, done_at, _ in rows
+        if state == "purged" and done_at <= done_before and item != newest
+    ]
     conn.executemany("DELETE FROM item WHERE id = ?", old)
     more = len(rows) == limit and rows[-1][3] <= done_before
     return len(old), rows[-1][0] if rows else after, more

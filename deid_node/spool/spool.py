@@ -71,6 +71,7 @@ class Spool:
         self._prefix = ""
         self._names_left = 0
         self._closed = False
+        self._steady_from = time.time() - time.monotonic()
 
     @classmethod
     def open(
@@ -161,8 +162,8 @@ class Spool:
         Raises:
             SpoolError: the ledger cannot be written.
         """
-        at = time.time() if now is None else now
-        rows = self._writer.run(Work(lambda conn: ledger.claim(conn, destination, limit, at)))
+        at, steady = time.time(), self._steady() if now is None else now
+        rows = self._writer.run(Work(lambda conn: ledger.claim(conn, destination, limit, at, steady)))
         reach("after-claim")
         return [ledger.entry_of(row, self._objects) for row in rows]
 
@@ -171,7 +172,7 @@ class Spool:
 
         A file that nothing needs any more is removed after its row says so.
         """
-        at, keeps = time.time(), self._keep_s > 0
+        at, steady, keeps = time.time(), self._steady(), self._keep_s > 0
         reach("before-settle")
 
         def after(name: str | None) -> None:
@@ -180,8 +181,14 @@ class Spool:
                 self.unlink(place(name))
 
         self._writer.post(
-            Work(lambda conn: ledger.settle(conn, entry, outcome, at, keeps), after=after, patient=True)
+            Work(
+                lambda conn: ledger.settle(conn, entry, outcome, at, steady, keeps), after=after, patient=True
+            )
         )
+
+    def _steady(self) -> float:
+        """Return the time as it would be if nobody had set the clock since the start: for pauses."""
+        return self._steady_from + time.monotonic()
 
     def flush(self) -> None:
         """Return when everything that was settled before is durable.

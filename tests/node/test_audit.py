@@ -154,6 +154,24 @@ def test_arrivals_that_a_crash_kept_out_of_the_stream_are_written_at_the_next_st
     assert [(line["item"], line["recovered"]) for line in again] == [(2, True)]
 
 
+def test_an_arrival_that_is_missing_between_others_is_written_at_the_next_start(tmp_path: Path) -> None:
+    with running(tmp_path) as node:
+        for name in ("CT_small.dcm", "MR_small.dcm", "waveform_ecg.dcm"):
+            assert store(node, CT.with_name(name)).status == StoreStatus.SUCCESS
+    file = tmp_path / "audit" / NAME
+    kept = [
+        line for line in file.read_text().splitlines() if f'"{STORED}"' not in line or '"item":2,' not in line
+    ]
+    file.write_text("\n".join(kept) + "\n")
+
+    for _ in range(2):
+        with running(tmp_path):
+            pass
+
+    stored = [line["item"] for line in lines(tmp_path / "audit") if line["event"] == STORED]
+    assert stored == [1, 3, 2]
+
+
 def test_nothing_is_taken_while_the_stream_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path) as node:
         monkeypatch.setattr(AuditTrail, "is_behind", True)

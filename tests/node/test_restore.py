@@ -200,6 +200,7 @@ def test_history_is_deleted_by_command_beside_a_running_node(
 ) -> None:
     with running(tmp_path) as node:
         store(node, CT)
+        store(node, MR)
         wait_for(lambda: not Desk(tmp_path / "spool").queue(), "delivered")
 
         assert main(["purge", "--older-than", "1d", *config(tmp_path)]) == 0

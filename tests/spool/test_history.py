@@ -136,6 +136,7 @@ def test_counts_stay_when_history_is_deleted(tmp_path: Path, spool: Spool) -> No
 
 def test_history_that_is_young_is_not_deleted(spool: Spool) -> None:
     put(spool, 1)
+    put(spool, 2)
     settle_all(spool, "a")
 
     assert spool.prune(60.0) == 0
@@ -147,10 +148,20 @@ def test_an_object_whose_history_was_deleted_is_new_when_it_comes_again(spool: S
     put(spool, 1)
     settle_all(spool, "a")
     assert put(spool, 1).kind is CommitKind.DUPLICATE
+    put(spool, 2)
     spool.prune(0.0)
 
     assert put(spool, 1).kind is CommitKind.NEW
-    assert spool.desk.status().studies[0].objects == 2
+    assert spool.desk.status().studies[0].objects == 3
+
+
+def test_the_number_of_an_item_is_never_given_again(spool: Spool) -> None:
+    last = [put(spool, number).item for number in range(3)][-1]
+    settle_all(spool, "a")
+
+    spool.prune(0.0)
+
+    assert put(spool, 9).item == last + 1
 
 
 def test_a_revision_whose_predecessor_was_deleted_is_delivered(spool: Spool) -> None:
