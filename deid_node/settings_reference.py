@@ -39,8 +39,8 @@ Settings come from these places; the first one that names a setting wins, tables
 5. the defaults below.
 
 `deid-node check` says whether they are right, and names every problem with its place.
-A running node takes over `peers`, `routes` and profiles on SIGHUP, all of them or none; the rest
-needs a restart.
+A running node takes over `peers`, `routes`, profiles and a renewed certificate of its own on SIGHUP, all
+of them or none; the rest needs a restart.
 """
 
 _EXAMPLE = """\

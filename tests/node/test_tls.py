@@ -7,17 +7,19 @@ import socket
 import ssl
 import subprocess
 import time
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.peer import AssociationRejectedError, Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError, ConfigurationError
-from deid_node.node.service import Node
+from deid_node.node.service import Node, association_limits
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, own_context
 from deid_node.settings import AESettings, Settings
 from deid_node.settings_load import Loaded
@@ -436,3 +438,18 @@ def test_the_node_can_be_called_from_its_own_machine_with_its_own_certificate(
             status = assoc.echo()
 
     assert status == StoreStatus.SUCCESS
+
+
+def test_every_limit_of_the_acceptor_can_be_set() -> None:
+    changed = {
+        name: (field.default + 1 if isinstance(field.default, int) else field.default / 2)
+        for name, field in LimitSettings.model_fields.items()
+        if name not in ("memory_bytes", "contexts", "header_bytes", "depth", "elements", "items")
+    }
+
+    before = association_limits(LimitSettings())
+    after = association_limits(LimitSettings(**changed, contexts=64))
+
+    fixed = {"linger_s"}
+    assert {f.name for f in fields(after) if getattr(before, f.name) == getattr(after, f.name)} == fixed
+    assert replace(before, max_dataset_bytes=0) == replace(AssociationLimits(), max_dataset_bytes=0)
