@@ -67,7 +67,8 @@ class Downstream:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            with Scripted(sock) as scp:
+            scp = Scripted(sock)
+            with scp:
                 self._negotiate(scp)
                 while not self._over.is_set():
                     self._answer(scp)

@@ -79,7 +79,7 @@ def test_an_entry_that_waits_when_the_clock_jumps_is_tried_in_its_time(
     lane = Lane(spool, FakeDestination(script=fail_once), replace(QUICK, failures_to_open=100))
     lane.start()
     try:
-        wait_for(lambda: spool.flush() is None and spool.desk.queue()[0].state == "deferred", "deferred")
+        wait_for(lambda: spool.desk.queue()[0].state == DeliveryState.DEFERRED, "deferred")
         jump(seconds)
         wait_for(lambda: len(tried) == 2, "tried again", 5)
     finally:
