@@ -163,8 +163,13 @@ def _sought(kind: Kind, value: str) -> _Sought:
     if kind is Kind.PLACE:
         return _sought_place(value)
     numbers: set[str] = set()
+    words: set[str] = set()
     for single in value.split("\\"):
         plain = _NOT_PLAIN.sub("", single).lower()
+        tokens = _TOKEN.findall(single)
+        if len(tokens) > 1 and not any(map(str.isdigit, plain)):  # words in the place of an identifier
+            words |= {fold(token) for token in tokens if not word_lists().is_known_word(fold(token))}
+            continue
         if plain in PLACEHOLDERS or len(plain) < (3 if _is_mixed(plain) else _SHORTEST_NUMBER):
             continue
         if plain.isalpha() and word_lists().is_known_word(plain):
@@ -177,7 +182,8 @@ def _sought(kind: Kind, value: str) -> _Sought:
         if kind is Kind.DATE and len(plain) == 8:
             year, month, day = plain[:4], plain[4:6], plain[6:]
             numbers |= {day + month + year, month + day + year}
-    return _Sought(numbers=frozenset(numbers))
+    words = {word for word in words if len(word) > 2 and word not in PARTICLES | PLACEHOLDERS}
+    return _Sought(frozenset(words), frozenset(words), numbers=frozenset(numbers))
 
 
 def _is_mixed(plain: str) -> bool:

@@ -39,6 +39,11 @@ _TOWN_AND_STATE: Final = re.compile(
     r"\b([A-Z][a-z]+(?: [A-Z][a-z]+)?),? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|"
     r"N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\b(?! ?[a-z])"
 )
+_AFTER_CUE: Final = re.compile(
+    r"\b(?:born in|li(?:ves|ving) in|resid(?:ent of|es in|ing in)|mov(?:ed|ing) (?:from|to)|native of|"
+    r"(?:transferred|referred) (?:from|to)|geboren in|wohnhaft in|wohnt in|née? à|nacid[oa] en|nat[oa] a) "
+    r"([A-Z\u00c0-\u00de][^\W\d_]+(?: [A-Z\u00c0-\u00de][^\W\d_]+)?)"
+)
 _WORD: Final = re.compile(r"[^\W\d_][\w'’.-]*")
 _SAINTS: Final = frozenset("st saint santa san sankt".split())
 _JOINS: Final = _SAINTS | frozenset(
@@ -74,10 +79,10 @@ def institutions(text: str) -> Iterator[Span]:
         end = _end_of_name_after(text, match, lists)
         if end is not None:
             yield match.start(), end
-    for match in _TOWN_AND_STATE.finditer(text):
+    for match in (*_TOWN_AND_STATE.finditer(text), *_AFTER_CUE.finditer(text)):
         first = fold(match[1].split()[0])
         if first not in lists.clinical and first not in lists.common:
-            yield match.span()
+            yield (match.start() if match.re is _TOWN_AND_STATE else match.start(1)), match.end()
 
 
 def _start_of_name(text: str, end: int, lists: WordLists) -> int | None:

@@ -42,6 +42,7 @@ _CUES: Final = frozenset(
     "dictated untersucher arzt ärztin arztin mta mtra mtr mfa medecin medico befunder laborant".split()
 )
 _NAME_CUES: Final = frozenset("name nom nombre nome naam surname vorname nachname".split())
+_STAFF_CUES: Final = frozenset("tech technologist technician operator radiologist mta mtra mtr mfa".split())
 # Single letters that mean a side, a plane or a vertebra.
 _TELLING_LETTERS: Final = frozenset("LRTCSAPHFI")
 _DISEASE: Final = frozenset(
@@ -149,9 +150,9 @@ def _words(text: str, lists: WordLists) -> list[_Word]:
 # Two names that are one word of medicine.
 _PAIRS: Final = frozenset(
     "arnold-chiari bland-altman bland-white budd-chiari calve-perthes charcot-marie child-pugh dandy-walker "
-    "ehlers-danlos guillain-barre hand-schüller hill-sachs hippel-lindau klippel-feil klippel-trenaunay "
-    "legg-calve mallory-weiss marie-tooth osgood-schlatter osler-weber parkinson-white salter-harris "
-    "stein-leventhal sturge-weber swan-ganz wolff-parkinson zollinger-ellison".split()
+    "ehlers-danlos guillain-barre hand-schüller hill-sachs hippel-lindau kellgren-lawrence klippel-feil "
+    "klippel-trenaunay legg-calve mallory-weiss marie-tooth osgood-schlatter osler-weber parkinson-white "
+    "salter-harris stein-leventhal sturge-weber swan-ganz wolff-parkinson zollinger-ellison".split()
 )
 _CLASSIFIED: Final = re.compile(r" (?:type |typ )?(?:[A-D]|I{1,3}|IV|V)(?![\w.])")
 _CLASSIFYING: Final = frozenset("weber salter harris garden mason neer pugh child".split())
@@ -217,9 +218,11 @@ def _take_after_cue(text: str, words: list[_Word], at: int) -> None:
         if not gap.fullmatch(text, before.end, word.start) or len(word.text) < 2:
             break
         colon = not {":", "="}.isdisjoint(text[words[at].end : words[at + 1].start])
-        if word.known and not (colon and word.title_case and (words[at].folded in _NAME_CUES or word.name)):
+        initials = word.text.isupper() and len(word.text) < 4
+        initials = initials and (words[at].folded == "by" or (colon and words[at].folded in _STAFF_CUES))
+        named = colon and word.title_case and (words[at].folded in _NAME_CUES or word.name)
+        if word.known and not named and not (initials and colon):
             break
-        initials = words[at].folded == "by" and word.text.isupper() and len(word.text) < 4
         if not (word.title_case or (colon and word.capitalized) or initials):
             break
         word.gone = True

@@ -75,7 +75,7 @@ def _resolve_iod(iod_key: str, options: frozenset[Option]) -> Table:
             rules[tag] = replace(rules[tag], needs_value=True)
     items = _ItemTables(rules, options)
     items.place(rules, top)
-    return items.base
+    return items.on_top(top)
 
 
 def _by_tag(top: Level, options: frozenset[Option]) -> dict[int, Rule]:
@@ -145,6 +145,22 @@ class _ItemTables:
                 own = self._own(items)
                 if own is not None or rules is not self._rules:
                     rules[tag] = replace(rules[tag], items=own or self.base)
+
+    def on_top(self, top: Level) -> Table:
+        """Return the table for the dataset: what only items need goes there, when it may."""
+        stray = {
+            tag: rule
+            for tag in confidentiality.by_tag()
+            if tag not in top.types
+            and _leaves(rule := decide(tag, None, self._options)) < _leaves(self._rules[tag])
+        }
+        if not stray:
+            return self.base
+        rules = self._rules | stray
+        for tag, rule in rules.items():
+            if rule.action in _ITEMS_STAY and rule.items is None and vr_of(tag) == "SQ":
+                rules[tag] = replace(rule, items=self.base)
+        return self._table(rules)
 
     def _own(self, level: Level) -> Table | None:
         """Return the table for items of a level, None when that of the dataset does."""

@@ -193,6 +193,8 @@ def _resolve(codes: list[str], type_: str | None) -> Action:
     """Return the emptiest action that the codes and the Type allow."""
     if type_ in NEEDS_VALUE or codes == ["D"]:
         return Action.D
+    if type_ == "2C" and codes == ["X"]:
+        return Action.X  # the condition cannot be told, and the attribute says nothing when empty
     if type_ in _NEEDS_PRESENCE:
         return Action.Z
     return Action(codes[0])

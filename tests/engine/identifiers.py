@@ -8,6 +8,7 @@ usual ways to write a date or a phone number.
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -192,8 +193,13 @@ def _base64_needles(secret: str) -> set[bytes]:
     return found
 
 
+# New UIDs are numbers of up to 39 digits, in which any date may be found.
+_NEW_UIDS = re.compile(rb"2\.25\.[0-9]+")
+
+
 def leaks(output: bytes, plants: Iterable[Plant], *, unless: frozenset[str] = frozenset()) -> list[str]:
     """Return the places whose identifiers occur in bytes, in any usual encoding."""
+    output = _NEW_UIDS.sub(b"2.25.0", output)
     folded = output.lower()
     found = []
     for plant in plants:
