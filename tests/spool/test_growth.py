@@ -33,7 +33,8 @@ def fill(folder: Path, rows: int) -> None:
         conn.executemany(
             "INSERT INTO item (id, object, state, route, profile, uid_digest, revision, sha256,"
             " dataset_at, size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid,"
-            " attributes, calling, called, address, association, kept, changed, removed, cleaned, warnings, received_at, done_at)"
+            " attributes, calling, called, address, association, kept, changed, removed, cleaned, warnings,"
+            " received_at, done_at)"
             " VALUES (?, hex(randomblob(16)), 'purged', 'r', hex(randomblob(32)), randomblob(32), 0,"
             " randomblob(32), 400, 500000, '1.2.840.10008.5.1.4.1.1.2', ?, '1.2.840.10008.1.2.1', ?, ?, '{}',"
             " 'CT1', 'NODE', '192.0.2.7', 'a1b2c3', 9, 9, 9, 9, '[]', 1, 1)",
