@@ -24,6 +24,8 @@ from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome
 from deid_node.spool.reading import open_checked
 from deid_node.spool.spool import Spool
 
+# One claim for what arrives in the next moment, not one per object: a claim is a transaction, and the
+# thread takes turns with those that receive.
 _GATHER_S: Final = 0.05
 _HOUSEKEEPING_S: Final = 60.0
 _REROUTED_AT_A_TIME: Final = 256
@@ -169,12 +171,14 @@ class Lane:
                     return
                 try:
                     wait_s = self._wait_s()
-                    worked = not wait_s and self._deliver_some(sender)
+                    claimed = 0 if wait_s else self._deliver_some(sender)
                 except SpoolError:  # a shortage; a spool that has failed ends the thread above
-                    worked, wait_s = False, self._policy.poll_s
+                    claimed, wait_s = 0, self._policy.poll_s
                 now = time.monotonic()
-                if worked:
+                if claimed:
                     last_work = now
+                    if claimed < self._policy.batch:
+                        self._stopping.wait(_GATHER_S)
                     continue
                 if now - last_work >= self._policy.linger_s:
                     sender.rest()
@@ -186,8 +190,6 @@ class Lane:
         """Wait for a ring of the bell or the time; a closed circuit is worth waking for, an open one not."""
         wait_s = min(wait_s, self._policy.poll_s, self._policy.linger_s or self._policy.poll_s)
         if not self._stopping.is_set() and self._bell.wait(wait_s):
-            # One claim for what arrives in the next moment, not one per object: a claim is a
-            # transaction, and this thread takes turns with those that receive.
             self._stopping.wait(_GATHER_S)
 
     def _wait_s(self) -> float:
@@ -254,11 +256,11 @@ class Lane:
 
     # --- one claim ------------------------------------------------------------------------------
 
-    def _deliver_some(self, sender: Sender) -> bool:
-        """Claim entries and deliver them; tell whether there were any."""
+    def _deliver_some(self, sender: Sender) -> int:
+        """Claim entries and deliver them; return how many there were."""
         entries = self._spool.claim(self.name, self._policy.batch)
         if not entries:
-            return False
+            return 0
         open_entries = {entry.id: entry for entry in entries}
         taken: set[int] = set()
         parcels = self._parcels(entries, open_entries, taken)
@@ -281,7 +283,7 @@ class Lane:
             parcels.close()
             for entry in open_entries.values():
                 self._spool.settle(entry, Released(why))
-        return True
+        return len(entries)
 
     def _parcels(
         self, entries: list[Entry], open_entries: dict[int, Entry], taken: set[int]

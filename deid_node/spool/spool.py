@@ -256,7 +256,7 @@ class Spool:
     def ring(self, destination: str) -> None:
         """Wake whoever waits for entries of a destination."""
         bell = self._bells.get(destination)
-        if bell is not None:
+        if bell is not None and not bell.is_set():
             bell.set()
 
     def close(self) -> None:
