@@ -49,7 +49,9 @@ _DATES: Final = re.compile(
             rf"(?<!\d){_DAY}(?:[-./]?{_AMBIGUOUS_MONTH}[-./]?)\d\d(?!\d)",
             rf"\b(?:{_MONTH}|{_AMBIGUOUS_MONTH})\.?[ _-]?(?:{_DAY}(?:st|nd|rd|th)?(?!\d)[ ,_-]+)?"
             rf"{_YEAR}(?!\d){_TIME}",
-            rf"\b{_MONTH}\.? {_DAY}(?:st|nd|rd|th)?(?!\d)",
+            rf"\b{_MONTH}\.? {_DAY}(?:st|nd|rd|th)?(?!\d)(?:,? ?'\d\d)?",
+            rf"\b(?:dob|d\.o\.b\.?|birth ?date|born|geb\.?)[ :.=-]{{0,3}}{_DAY}[-./ ]{_DAY}[-./ ]"
+            r"(?:\d\d){1,2}(?!\d)",
             r"\d{2,4}年\d{1,2}月(?:\d{1,2}日)?|\d{4}년 ?\d{1,2}월(?: ?\d{1,2}일)?",
             rf"\b(?:on|dated?|vom|am|seit|bis|du|le|el|since|until|born|dob|geb\.?|né|née|nato|nata)[ :]+"
             rf"(?:{_DAY}[./-]{_MONTH_NUMBER}|{_MONTH_NUMBER}[./-]{_DAY})\.?(?![\d%/.-])",
@@ -61,12 +63,15 @@ _TIMES: Final = re.compile(
     r"(?<![\d:.])(?!00)(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?!\d)"
     r"|(?<![\d:./])(?:1[0-2]|0?[1-9]):[0-5]\d ?(?:am|pm)\b"
     r"|(?<![\d:./])(?:[01]\d|2[0-3]):[0-5]\d(?![\d:])"
-    r"|(?<![\d:.])(?:[01]?\d|2[0-3])(?:[:.][0-5]\d)? ?uhr\b",
+    r"|(?<![\d:.])(?:[01]?\d|2[0-3])(?:[:.][0-5]\d)? ?uhr\b"
+    r"|(?<![\d:.])(?:[01]\d|2[0-3])[0-5]\d ?(?:h|hrs?|hours|uhr)\b",
     re.IGNORECASE,
 )
 _OLD_AGE: Final = re.compile(
     r"(?<![\d.])(?:9\d|1[01]\d)[ -]?"
-    r"(?:y\.?/?o\.?|yrs?|years?|jahre?|jährige[rn]?|ans|años|anos|anni|jaar|y)\b(?:[ -]?old\b)?",
+    r"(?:y\.?/?o\.?|yrs?|years?|jahre?|jährige[rn]?|ans|años|anos|anni|jaar|y)\b(?:[ -]?old\b)?"
+    r"|\b0(?:9\d|1[01]\d)y\b|\b1[01]\dy\b|(?<=\bage )(?:9\d|1[01]\d)\b|(?<=\bage: )(?:9\d|1[01]\d)\b"
+    r"|(?<=\baged )(?:9\d|1[01]\d)\b|(?<=\balter )(?:9\d|1[01]\d)\b",
     re.IGNORECASE,
 )
 

@@ -18,7 +18,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 _CAMEL: Final = re.compile(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+(?![a-z])")
 _BESIDE: Final = re.compile(r"\.? ?|, ?|[\^_]{1,4}|['’-]|\. ?,? ?")
 _AFTER_TITLE: Final = re.compile(r"\.? {0,2}|['’-]|[\^_]|\.-")
-_AFTER_CUE: Final = re.compile(r" {0,2}[:=] {0,2}| {1,2}")
+_AFTER_CUE: Final = re.compile(r"\.? {0,2}[:=] {0,2}| {1,2}")
 _EASTERN_TITLE: Final = re.compile(
     r"[\u3400-\u9fff\uac00-\ud7af]{1,4} ?(?:先生|様|さん|氏|医師|医生|大夫|教授|主任|선생님?|교수)"
 )
@@ -37,6 +37,7 @@ _CAPITALIZED_TITLES: Final = frozenset(
 )
 _SUFFIXES: Final = frozenset("md phd jr sr rn do dds facr frcr frcs mbbs rt".split())
 _CUES: Final = frozenset(
+    "phys requester zuweiser überweiser einsender "
     "patient patientin pt name nom nombre nome naam surname vorname nachname operator technologist "
     "technician tech radiologist physician referrer attending resident consultant fellow attn by signed "
     "dictated untersucher arzt ärztin arztin mta mtra mtr mfa medecin medico befunder laborant".split()
@@ -171,7 +172,7 @@ def _is_eponym(text: str, words: list[_Word], at: int, lists: WordLists) -> bool
         beside = words[at + 1 : at + 2]
         return words[at].text.islower() or any(word.folded in _COLOURED | _COLOURS for word in beside)
     around = words[max(at - 2, 0) : at] + words[at + 1 : at + 4]
-    return any(word.folded in _DISEASE for word in around) or text[words[at].end : words[at].end + 1] == "-"
+    return any(word.folded in _DISEASE for word in around)
 
 
 def _take_after_title(text: str, words: list[_Word], at: int) -> None:
@@ -220,7 +221,8 @@ def _take_after_cue(text: str, words: list[_Word], at: int) -> None:
         colon = not {":", "="}.isdisjoint(text[words[at].end : words[at + 1].start])
         initials = word.text.isupper() and len(word.text) < 4
         initials = initials and (words[at].folded == "by" or (colon and words[at].folded in _STAFF_CUES))
-        named = colon and word.title_case and (words[at].folded in _NAME_CUES or word.name)
+        likely = words[at].folded in _NAME_CUES or word.name or (position > at + 1 and not word.clinical)
+        named = colon and word.title_case and likely
         if word.known and not named and not (initials and colon):
             break
         if not (word.title_case or (colon and word.capitalized) or initials):

@@ -41,7 +41,7 @@ _PHONES: Final = re.compile(
 _CUED_NUMBERS: Final = re.compile(
     r"(?<![^\W_])(?:mrn|m\.r\.n\.?|mr ?#|pid|patid|pat(?:ient(?:en)?)?[ ._-]?(?:id|nr|no|number|nummer|#)|"
     r"ssn|ahv(?:[ -]?nr)?|svnr|nhs(?: ?(?:no|number))?|kvnr|bsn|ipp|nhc|nip|matricule|hospital (?:no|number)|"
-    r"medical record(?: (?:number|no))?|unit (?:no|number)|national id|passport(?: no)?|"
+    r"zip(?: ?code)?|plz|medical record(?: (?:number|no))?|unit (?:no|number)|national id|passport(?: no)?|"
     r"versicherten(?:nummer|nr))(?![^\W\d_])[ .:#=_-]*(?:is |ist )?(?=[\w/-]*\d)[^\W_](?:[\w/-]|\.(?=\w))*",
     re.IGNORECASE,
 )
@@ -63,6 +63,10 @@ UNIT: Final = re.compile(
     re.IGNORECASE,
 )
 _PHYSICAL_PREFIXES: Final = frozenset("tr te ti ta td fa b bw kv ma mas iso ih v".split())
+_CODE_SCHEME: Final = re.compile(
+    r"\b(?:snomed(?:[ -]ct)?|sct|srt|loinc|cpt|icd|radlex|umls|dcm|opcs|ops|goä|ebm)[ :#-]*(?:code)?[ :#-]*$",
+    re.IGNORECASE,
+)
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -103,6 +107,8 @@ def _is_round(text: str) -> bool:
 def _is_record_number(text: str, match: re.Match[str]) -> bool:
     token, start, end = match[0], match.start(), match.end()
     longest = max(map(len, _DIGITS.findall(token)))
+    if _CODE_SCHEME.search(text, max(start - 24, 0), start):
+        return False  # a code of a terminology
     if set(token) == {"0"} or (longest < 8 and token.isdigit() and token.endswith("0000")):
         return False  # a constant, a count
     if start and text[start - 1] in ".," and text[start - 2 : start - 1].isdigit():

@@ -36,7 +36,7 @@ FINDERS: Final[dict[str, Finder]] = {
             "aoû aou sep set oct okt ott out nov dec dez déc dic ene gen".split()
         ),
     ),
-    "times": Finder(times, re.compile(r"\d(?:[:.]\d\d| ?u)")),
+    "times": Finder(times, re.compile(r"\d(?:[:.]\d\d| ?[uh])")),
     "ages": Finder(old_ages, re.compile(r"9\d|1[01]\d")),
     "contacts": Finder(
         contacts,
@@ -46,7 +46,7 @@ FINDERS: Final[dict[str, Finder]] = {
     "numbers": Finder(
         record_numbers,
         re.compile(r"\d{3}|\d[-/]\d|m\.r\.n|mr ?#|matricule|medical rec|hospital n|passport|versicherten"),
-        frozenset("mrn pid pat ssn ahv svn nhs kvn bsn ipp nhc nip".split()),
+        frozenset("mrn pid pat ssn ahv svn nhs kvn bsn ipp nhc nip zip plz".split()),
     ),
     "addresses": Finder(
         addresses,
