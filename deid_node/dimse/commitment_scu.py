@@ -30,16 +30,13 @@ from deid_node.dimse.commitment_dataset import (
     encode_report,
     encode_request,
 )
-from deid_node.dimse.implementation import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    silence_libraries,
-)
+from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.syntaxes import IMPLICIT_LITTLE
 from deid_node.dimse.wire import prompt
 from deid_node.errors import AssociationError
+from deid_node.standard.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _LOOK_S: Final = 0.05
 _LOST: Final = "the association was lost before the answer"
@@ -132,7 +129,7 @@ def _associate(peer: Peer, tls: ssl.SSLContext | None, handlers: list[Any], *, a
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(ae_title=str(peer.calling))
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = peer.max_pdu_bytes
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = peer.timeout_s
     ae.add_requested_context(PUSH_MODEL, list(SYNTAXES))

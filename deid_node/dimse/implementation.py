@@ -1,4 +1,4 @@
-"""How this program names itself on the network (PS3.7 D.3.3.2), and the silence of libraries.
+"""Libraries that would tell of values are made silent.
 
 pynetdicom logs identifiers and the texts of exceptions, pydicom warns of values by quoting them.
 """
@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Final
-
-IMPLEMENTATION_CLASS_UID: Final = "2.25.182179475162047165698647277163922708868"
-IMPLEMENTATION_VERSION: Final = "DEID_NODE_01"
 
 
 def silence_libraries() -> None:

@@ -26,9 +26,9 @@ from pynetdicom.pdu_items import (
 
 from deid_node.dimse.commitment import PUSH_MODEL
 from deid_node.dimse.commitment_dataset import SYNTAXES
-from deid_node.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from deid_node.dimse.proposal import APPLICATION_CONTEXT, Proposal, ProposedContext
 from deid_node.dimse.syntaxes import is_supported
+from deid_node.standard.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 
@@ -116,7 +116,7 @@ def user_information(
     implementation = ImplementationClassUIDSubItem()
     implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameSubItem()
-    version.implementation_version_name = IMPLEMENTATION_VERSION
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     information = UserInformationItem()
     information.user_data = [maximum, implementation, *roles, version]
     return information

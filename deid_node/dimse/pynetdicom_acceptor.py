@@ -24,11 +24,7 @@ from deid_node.dimse.association import AssociationRejection, Caller, Intake, St
 from deid_node.dimse.certificate import read_certificate
 from deid_node.dimse.command import Command, CommandField
 from deid_node.dimse.commitment import PUSH_MODEL
-from deid_node.dimse.implementation import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    silence_libraries,
-)
+from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.listening import cannot_listen, plain_address
 from deid_node.dimse.negotiation import VERIFICATION
@@ -37,6 +33,7 @@ from deid_node.dimse.reception import FAULT, Reception, receive
 from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.syntaxes import IMPLICIT_LITTLE, is_supported
 from deid_node.dimse.wire import prompt
+from deid_node.standard.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _LOG: Final = structlog.get_logger(__name__)
 _POLL_S: Final = 0.02
@@ -63,7 +60,7 @@ class PynetdicomAcceptor:
         self._server: Any = None
         self._ae = AE()
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        self._ae.implementation_version_name = IMPLEMENTATION_VERSION
+        self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._ae.maximum_pdu_size = self._limits.max_pdu_bytes
         self._ae.maximum_associations = self._limits.associations
         self._ae.acse_timeout = self._limits.request_s

@@ -9,14 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from deid_node import __version__
 from deid_node.engine.deidentified import Heading
 from deid_node.engine.encoding import EXPLICIT_LITTLE, Encoding
 from deid_node.profile.procedure import Procedure
+from deid_node.standard.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from deid_node.standard.method_codes import method_codes
-
-IMPLEMENTATION_CLASS_UID: Final = "2.25.302674851968234786317543720894436127905"
-IMPLEMENTATION_VERSION_NAME: Final = f"DEIDNODE_{__version__}"[:16]
 
 PATIENT_IDENTITY_REMOVED: Final = 0x00120062
 DEIDENTIFICATION_METHOD: Final = 0x00120063
