@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import complain, leave, print_json, print_table, say
@@ -85,8 +86,10 @@ def export(
     folder = _folder(config)
     if id_ not in sealed_ids(folder):
         leave(ExitCode.NO_INPUT, f"{id_}: is not in quarantine.")
+    private = read_private_key(key)
+    write_audit(config, "quarantine-read", id=id_)
     try:
-        write_original(folder, id_, read_private_key(key), output)
+        write_original(folder, id_, private, output)
     except OSError as error:
         leave(ExitCode.CANNOT_CREATE, f"{error.filename or output}: {error.strerror}.")
     complain(f"{output} identifies the patient.")
@@ -119,6 +122,7 @@ def purge(
     question = f"{len(chosen)} objects will be gone for good. Go on?"
     if chosen and not yes and not typer.confirm(question, err=True):
         leave(ExitCode.INTERRUPTED, "Nothing was purged.")
+    write_audit(config, "quarantine-purged", ids=chosen)
     try:
         remove(folder, chosen)
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
@@ -99,7 +100,9 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Try deferred, held and refused entries again, at once; all of them when none is chosen."""
-    count = _desk(config).retry(_selection(ids, states, destination, study))
+    desk = _desk(config)
+    write_audit(config, "queue-retried", **_asked(ids, states, destination, study))
+    count = desk.retry(_selection(ids, states, destination, study))
     print_json({"retried": count}) if as_json else say(f"{count} will be tried again.")
 
 
@@ -120,6 +123,7 @@ def drop(
         leave(ExitCode.USAGE, "Say which entries to drop: numbers, --state, --destination or --study.")
     if not yes and not typer.confirm("Dropped entries are not delivered. Go on?", err=True):
         leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
+    write_audit(config, "queue-dropped", **_asked(ids, states, destination, study))
     count = desk.drop(selection)
     print_json({"dropped": count}) if as_json else say(f"{count} dropped.")
 
@@ -164,6 +168,13 @@ def _selection(
 
     chosen = frozenset(DeliveryState(state.value) for state in states or ())
     return Selection(tuple(ids or ()), chosen, destination, study)
+
+
+def _asked(
+    ids: list[int] | None, states: list[State] | None, destination: str | None, study: str | None
+) -> dict[str, object]:
+    """Return what chose the entries, for the audit."""
+    return {"entries": ids, "states": states, "destination": destination, "study_uid": study}
 
 
 def _counted(states: Any) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
-
-if TYPE_CHECKING:
-    from deid_node.node.audit import AuditTrail
 
 
 def fsck(
@@ -57,7 +55,6 @@ def restore(
     config: Config = None,
 ) -> None:
     """Put a backup in the place of the ledger, and take in what came after it. Stop the node first."""
-    from deid_node.node.records import open_audit
     from deid_node.node.restore import destinations_of_found, object_reader
     from deid_node.settings_load import load_settings
     from deid_node.spool.restore import restore as put_back
@@ -68,7 +65,7 @@ def restore(
     targets = destinations_of_found(settings, destinations or [])
     read = object_reader(settings, targets)
     done = put_back(settings.spool_folder, source, read=read, destinations=targets)
-    _audit(open_audit(settings), "ledger-restored", items=done.items, adopted=done.adopted)
+    write_audit(config, "ledger-restored", items=done.items, adopted=done.adopted)
     say(f"The ledger knows {done.items} objects; {done.adopted} of them came after the backup.")
     if done.aside is not None:
         say(f"The former ledger is {done.aside}.")
@@ -83,14 +80,12 @@ def purge(
     as_json: Json = False,
 ) -> None:
     """Delete the history of objects that were settled long ago; counts stay. Also while the node runs."""
-    from deid_node.node.records import open_audit
-    from deid_node.settings_load import load_settings
     from deid_node.spool.desk import Desk
 
     age_s = _seconds(older_than)
     folder = _folder(config)
+    write_audit(config, "history-deleted", older_than_s=age_s)
     count = Desk(folder).prune(age_s)
-    _audit(open_audit(load_settings(config).settings), "history-deleted", items=count, seconds=age_s)
     print_json({"deleted": count}) if as_json else say(f"The history of {count} objects was deleted.")
 
 
@@ -99,13 +94,6 @@ def _seconds(text: str) -> float:
     if found is None:
         leave(ExitCode.USAGE, "An age is written as 90d, 12h or 30min.")
     return float(found[1]) * {"d": 86400.0, "h": 3600.0, "min": 60.0}[found[2]]
-
-
-def _audit(audit: AuditTrail | None, event: str, **fields: object) -> None:
-    from deid_node.node.audit import who
-
-    if audit is not None:
-        audit.write(event, **fields, **who())
 
 
 def _folder(config: Path | None) -> Path:

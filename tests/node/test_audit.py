@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 import pytest
 
+from deid_node.cli import main
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import SpoolError
 from deid_node.node.audit import NAME, STORED, AuditTrail
@@ -189,6 +190,23 @@ def test_the_stream_can_be_switched_off(tmp_path: Path) -> None:
         store(node, CT)
 
     assert not (tmp_path / "audit").exists()
+
+
+def test_what_people_do_with_the_queue_is_written_before_it_is_done(tmp_path: Path) -> None:
+    with running(tmp_path / "state") as node:
+        store(node, CT)
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{tmp_path / "state"}"\n')
+
+    main(["queue", "retry", "--destination", "out", "--config", str(config)])
+    main(["queue", "drop", "7", "--yes", "--config", str(config)])
+
+    done = [line for line in lines(tmp_path / "state" / "audit") if line["event"].startswith("queue-")]
+    assert [(line["event"], line.get("destination"), line.get("entries")) for line in done] == [
+        ("queue-retried", "out", None),
+        ("queue-dropped", None, [7]),
+    ]
+    assert all(line["user"] == os.getuid() for line in done)
 
 
 def _uid(file: Path) -> str:
