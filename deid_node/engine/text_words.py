@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import lzma
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import islice
 from typing import Final
 
 from deid_node.engine.text_fold import fold
@@ -42,10 +44,10 @@ _WORD: Final = re.compile(r"[^\W_]+")
 class WordLists:
     """Folded words: `clinical` stay, `common` stay alone, `names` go, `eponyms` go without a disease."""
 
-    clinical: frozenset[str]
-    common: frozenset[str]
-    eponyms: frozenset[str]
-    names: frozenset[str]
+    clinical: Set[str]
+    common: Set[str]
+    eponyms: Set[str]
+    names: Set[str]
 
     def is_name(self, folded: str) -> bool:
         """Tell whether a word is a name and nothing else."""
@@ -76,18 +78,21 @@ def word_lists() -> WordLists:
     """Return the packaged lists; the first call reads them."""
     clinical = words_of(_text("clinical.txt"))
     eponyms = words_of(_text("eponyms.txt")) - clinical
-    names = _made("names.txt.xz") | (words_of(_text("institutions.txt")) - clinical)
-    return WordLists(
-        clinical, _made("vocabulary.txt.xz") - eponyms, eponyms, (names | eponyms) - PLACEHOLDERS
-    )
+    common, names = _made("vocabulary.txt.xz"), _made("names.txt.xz")
+    # In place: the large ones are tens of megabytes while there are three of each.
+    common -= eponyms
+    names |= words_of(_text("institutions.txt")) - clinical
+    names |= eponyms
+    names -= PLACEHOLDERS
+    return WordLists(clinical, common, eponyms, names)
 
 
 def _text(name: str) -> str:
     return (resources.files("deid_node.engine") / "words" / name).read_text(encoding="utf-8")
 
 
-def _made(name: str) -> frozenset[str]:
+def _made(name: str) -> set[str]:
     data = (resources.files("deid_node.engine") / "words" / name).read_bytes()
     lines = lzma.decompress(data).decode().splitlines()
     heads = next(at for at, line in enumerate(lines) if not line.startswith("#"))
-    return frozenset(lines[heads:])
+    return set(islice(lines, heads, None))
