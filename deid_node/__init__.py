@@ -1,6 +1,7 @@
 """deid_node: a DICOM network node that de-identifies on the wire and loses nothing.
 
-As a library: `from deid_node import deidentify, deidentify_many`. The rest is reached through the command `deid-node`.
+As a library: `from deid_node import deidentify, deidentify_many`. The rest is reached through the
+command `deid-node`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ def check(config: Config = None, as_json: Json = False) -> None:
     else:
         for line in told.get("summary", ()):
             say(line)
+        for note in told.get("notes", ()):
+            say(f"Note:      {note}")
         for problem in problems:
             complain(problem)
         if not problems:
@@ -43,7 +45,7 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
     from deid_node.node.banner import banner
     from deid_node.node.destinations import check_destinations
     from deid_node.node.key_file import check_key
-    from deid_node.node.procedures import compile_procedures
+    from deid_node.node.procedures import compile_procedures, profile_notes
     from deid_node.node.tls import check_tls
 
     settings = loaded.settings
@@ -60,6 +62,7 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
     return {
         "file": str(loaded.file) if loaded.file else None,
         "summary": banner(settings, procedures, loaded.file),
+        "notes": profile_notes(settings),
         "routes": {
             name: {
                 "called": list(route.called),

@@ -33,6 +33,17 @@ def compile_procedures(settings: Settings) -> dict[str, Procedure]:
     return compiled
 
 
+def profile_notes(settings: Settings) -> list[str]:
+    """Return what should be known about the profiles of the routes that can be compiled."""
+    notes: dict[str, None] = {}
+    for route in settings.effective_routes.values():
+        try:
+            notes.update(dict.fromkeys(library.load_with_notes(route.profile, Path.cwd()).notes))
+        except ConfigurationError:
+            continue
+    return list(notes)
+
+
 def load_procedure(profile: str) -> Procedure:
     """Compile the profile that a setting or an option names: a shipped one, or a file.
 
