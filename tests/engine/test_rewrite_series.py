@@ -306,3 +306,18 @@ def test_an_object_with_very_many_attributes_spoils_nothing_for_others(form: For
     ]
 
     check("hand", [hostile, *series], form)
+
+
+@_PER_FORM
+def test_a_text_that_varies_loses_everybody_the_object_names(form: Form) -> None:
+    def of(number: int, comment: bytes) -> bytes:
+        elements = _elements(form, number)
+        operator = form.element(0x00081070, "PN", b"Xyqwbrt^Uvz")
+        text = form.element(0x00204000, "LT", b"seen by %b %d" % (comment, number))
+        return b"".join([*elements[:6], operator, *elements[6:14], text, *elements[15:]])
+
+    shared = Deidentifier(_procedures()["hand"], pseudonyms())
+    for number in range(9):
+        output = run_with_summary(shared, of(number, b"XYQWBRT" if number > 4 else b"nobody"), form)[0]
+
+        assert b"XYQWBRT" not in output[output.index(b"seen by") :].upper()
