@@ -52,6 +52,11 @@ class Facts:
     def __repr__(self) -> str:
         return "Facts(...)"
 
+    @property
+    def elements(self) -> list[Element]:
+        """All top-level elements of the header, in order."""
+        return self._elements
+
     def element(self, tag: int) -> Element | None:
         """Return the top-level element with this tag."""
         elements = self._elements
@@ -86,14 +91,14 @@ class Facts:
 
     def values(self, tag: int) -> tuple[str, ...]:
         """Return all values of an attribute at every depth, as text, split where multi-valued."""
-        raw = values_below(self._header, self._elements, tag, self._encoding, self._budget, self.charsets)
+        raw = values_below(self._header, self.elements, tag, self._encoding, self._budget, self.charsets)
         return tuple(part.strip(" \0") for value in raw for part in value.split("\\"))
 
     @cached_property
     def identifiers(self) -> Identifiers:
         """What identifies the patient and others in this object, for the cleaning of texts."""
         return Identifiers.of(
-            identity_values(self._header, self._elements, self._encoding, self._budget, self.charsets)
+            identity_values(self._header, self.elements, self._encoding, self._budget, self.charsets)
         )
 
 
