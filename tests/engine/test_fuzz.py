@@ -16,9 +16,11 @@ from deid_node.errors import ObjectRefused
 from deid_node.profile.basic import basic_procedure
 from deid_node.profile.procedure import Action, Procedure, Rule
 from tests.engine.encoded import SC, procedure, run_with_summary
-from tests.fuzzing import datasets, mutant, numbers
+from tests.fuzzing import SECONDS, datasets, mutant, numbers
 from tests.oracle import Oracle, Tree, differences, tree_of
 from tests.rewriting import pseudonyms
+
+pytestmark = pytest.mark.timeout(120 + SECONDS)
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _GUARDED = "a known identifier was removed from a kept attribute"

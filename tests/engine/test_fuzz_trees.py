@@ -35,6 +35,8 @@ from tests.fuzzing import SECONDS
 from tests.oracle import Oracle, Tree, differences, tree_of
 from tests.rewriting import pseudonyms
 
+pytestmark = pytest.mark.timeout(120 + SECONDS)
+
 _EXAMPLES = max(int(SECONDS * 3), 20)
 _SETTINGS = settings(
     max_examples=_EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
