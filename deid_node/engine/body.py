@@ -230,7 +230,7 @@ class Body:
                 raise Malformed("an element reaches past the end of its item")
             if missing.end <= self._window and not self._passes(missing, self._entry(frame, missing)):
                 self._need(missing.end)
-        elif known < self._window and missing.code >> 16 != _PIXEL_DATA:
+        elif known < self._window and not self._passes_fragments(frame, missing):
             if frame.end is not None and known == frame.end - self._offset:
                 raise Malformed("a sequence of undefined length does not end inside its item")
             self._need(min(self._window, known * 2))
@@ -255,6 +255,10 @@ class Body:
         if isinstance(entry, Reject):
             entry.apply((missing.code, 0, 0, 0), place)
         return entry.element if isinstance(entry, Constant) else entry
+
+    def _passes_fragments(self, frame: _Frame, missing: Incomplete) -> bool:
+        """Tell whether an element is encapsulated Pixel Data that is dropped or copied."""
+        return missing.code >> 16 == _PIXEL_DATA and isinstance(self._entry(frame, missing), bytes | bool)
 
     def _passes(self, missing: Incomplete, entry: Entry) -> bool:
         """Tell whether the value of an element is dropped, or copied without being looked at."""

@@ -75,7 +75,8 @@ class Encoding:
                 raise Malformed("unknown tag of group FFFE")
             shape = (code_of(tag, "  "), DELIMITER)
         elif not self.explicit:
-            shape = (code_of(tag, vr_of(tag) or "UN"), IMPLICIT)
+            names_block = group & 1 and 0x10 <= element <= 0xFF  # PS3.5 7.8.1
+            shape = (code_of(tag, "LO" if names_block else vr_of(tag) or "UN"), IMPLICIT)
         else:
             vr = header[4:6].decode("latin-1")
             if vr in SHORT_VRS:

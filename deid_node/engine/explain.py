@@ -21,9 +21,10 @@ from deid_node.engine.charset import decode
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.encoding import UN_SEQUENCE, Encoding, encoding_of, vr_in
 from deid_node.engine.keys import Pseudonyms
-from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, Sequence
+from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, PrivateCreator, Sequence
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Budget, Element, Limits, scan
+from deid_node.engine.subject import Facts
 from deid_node.profile.procedure import Action, Procedure, Rule
 from deid_node.standard.dictionary import keyword_of, tag_text
 
@@ -31,6 +32,8 @@ _ALL: Final = 1 << 40
 _LONGEST_SHOWN: Final = 256
 _TEXT: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 _BULK: Final = frozenset("OB OD OF OL OV OW UN".split())
+_CREATOR: Final = Rule(Action.K, "something of its private block may stay", "private creator")
+_UNUSED_CREATOR: Final = Rule(Action.X, "nothing of its private block stays", "private creator")
 _STAMP: Final = Rule(Action.D, "says what was done", "stamp")
 
 
@@ -83,8 +86,13 @@ def explain(
     output = b"".join([*(first.buffers if first is not None else []), *last.buffers])
     if rewrite.is_deflated:
         return watch.explanations(), summary
-    watch.stamped(output, encoding_of(transfer_syntax_uid))
+    watch.stamped(dataset, output, encoding_of(transfer_syntax_uid))
     return watch.explanations(), summary
+
+
+def _facts(dataset: bytes, encoding: Encoding) -> Facts:
+    budget = Budget(Limits())
+    return Facts(dataset, scan(dataset, 0, len(dataset), encoding, budget, 0).elements, encoding, budget)
 
 
 class _Watch:
@@ -100,16 +108,17 @@ class _Watch:
     def explanations(self) -> list[Explanation]:
         return [self.rows[key] for key in sorted(self.rows)]
 
-    def stamped(self, output: bytes, encoding: Encoding) -> None:
+    def stamped(self, dataset: bytes, output: bytes, encoding: Encoding) -> None:
         """Add rows for what was inserted at the top level: stamps, set values, forced UIDs."""
-        budget = Budget(Limits())
-        for element in scan(output, 0, len(output), encoding, budget, 0).elements:
+        facts = _facts(dataset, encoding)
+        for element in _facts(output, encoding).elements:
             tag = element[0] >> 16
             known = self.rows.get((tag,))
-            after = shown(output, element, encoding, ())
+            after = shown(output, element, encoding, facts.charsets)
             if known is not None and known.after == after:
                 continue
-            before = known.before if known is not None else None
+            former = facts.element(tag)
+            before = None if former is None else shown(dataset, former, encoding, facts.charsets)
             self.rows[(tag,)] = _row(keyword_of(tag) or tag_text(tag), element, before, _STAMP, after, True)
 
 
@@ -148,8 +157,11 @@ class _Observed:
             after = shown(new, made, place.encoding, place.charsets)
             if isinstance(self.entry, Sequence):
                 after = before
+        rule = self.rule
+        if isinstance(self.entry, PrivateCreator):
+            rule = _CREATOR if after is not None else _UNUSED_CREATOR
         key = (*(number for step in place.path for number in step), code >> 16)
-        row = _row(path_of(element, place), element, before, self.rule, after, new is not None)
+        row = _row(path_of(element, place), element, before, rule, after, new is not None)
         self.watch.rows[key] = row
 
 

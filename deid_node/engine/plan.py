@@ -298,6 +298,8 @@ class Plans:
     def decide(self, plan: Plan, code: int) -> Entry:
         """Return the entry for a code that no creator decides."""
         from_creator = private_decision(plan, code)
+        if isinstance(from_creator, PrivateCreator) and self._observe is not None:
+            return self._observe(plan, code, plan.table.unlisted, from_creator)
         if from_creator is not None:
             return from_creator
         vr = meant_vr(code)
@@ -309,7 +311,7 @@ class Plans:
         return entry if self._observe is None else self._observe(plan, code, rule, entry)
 
 
-class _Creator:
+class PrivateCreator:
     """A private creator: kept when the table keeps something of its blocks, otherwise absent."""
 
     __slots__ = ("plan",)
@@ -388,8 +390,8 @@ def private_decision(plan: Plan, code: int) -> Entry | None:
         return None
     element = code >> 16 & 0xFFFF
     if 0x10 <= element <= 0xFF:
-        return _Creator(plan)
+        return PrivateCreator(plan)
     return _PrivateElement(plan) if element >= 0x1000 else None
 
 
-__all__ = ["KEEP", "Decision", "Entry", "Place", "Plan", "Plans", "Sequence"]
+__all__ = ["KEEP", "Decision", "Entry", "Place", "Plan", "Plans", "PrivateCreator", "Sequence"]
