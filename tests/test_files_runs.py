@@ -211,13 +211,14 @@ def test_a_missing_secret_is_named_before_anything_is_read(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "site.toml").write_text(
-        'name = "site"\nextends = ["basic"]\n[attributes]\nPatientID = { do = "hash", key = "site-hash" }\n'
+        'name = "site"\nextends = ["basic"]\n[attributes]\n'
+        'PatientID = { do = "hash", key = "nobody-wrote-this" }\n'
     )
 
     status = main(["deidentify", "-p", str(tmp_path / "site.toml"), str(tree), str(tmp_path / "out")])
 
     assert status == ExitCode.CONFIGURATION
-    assert "'site-hash'" in capsys.readouterr().err
+    assert "'nobody-wrote-this'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
