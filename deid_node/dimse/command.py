@@ -82,17 +82,17 @@ def read_command(raw: bytes | bytearray) -> Command:
         ProtocolViolation: not a command set, or without a command field.
     """
     values: dict[int, bytes] = {}
-    offset = 0
-    while offset < len(raw):
+    raw, size, offset = bytes(raw), len(raw), 0
+    while offset < size:
         try:
             group, elem, length = _ELEM.unpack_from(raw, offset)
         except error:
             raise ProtocolViolation("command-cut", AbortReason.USER) from None
-        offset += _ELEM.size
-        if group != 0 or elem in values or offset + length > len(raw):
+        begin = offset + 8
+        offset = begin + length
+        if group or elem in values or offset > size:
             raise ProtocolViolation("command-set", AbortReason.USER)
-        values[elem] = bytes(raw[offset : offset + length])
-        offset += length
+        values[elem] = raw[begin:offset]
     command_field = _number(values, _COMMAND_FIELD)
     if command_field is None:
         raise ProtocolViolation("command-field", AbortReason.USER)
