@@ -11,8 +11,9 @@ import pytest
 
 from deid_node.engine.dummies import dummy
 from deid_node.engine.scan import Limits
-from deid_node.errors import LimitExceeded, Malformed, ObjectRefused, Rejected
-from deid_node.profile.procedure import Action, Dummies, Procedure, Rule, Table
+from deid_node.errors import Excluded, LimitExceeded, Malformed, ObjectRefused, Rejected
+from deid_node.profile.conditions import Condition
+from deid_node.profile.procedure import Action, Dummies, Gate, Procedure, Rule, Table
 from tests.engine.encoded import (
     BIG,
     EXPLICIT,
@@ -425,3 +426,47 @@ def test_what_was_done_is_counted_however_the_object_was_cut(form: Form) -> None
     # Kept: two UIDs, two elements in each of 20 frames, the pixels. Changed: the sequence. Removed: the
     # name of the patient and that in each frame, the waveforms, the overlay.
     assert counts == {(2 + 40 + 1, 1, 1 + 20 + 2)}
+
+
+# --- gates after the header -----------------------------------------------------------------------------
+
+_BURNED = Gate(Condition.parse("BurnedInAnnotation not in ('', 'NO')"), "text may be burned in")
+_ALIKE = Gate(Condition.parse("Laterality == 'L' and BurnedInAnnotation == 'YES'"), "left and burned")
+
+
+def _frames_with(form: Form, value: bytes, count: int = 40, undefined: bool = False) -> bytes:
+    frames = [
+        form.item(form.element(0x00200060, "CS", b"L "), form.element(0x00280301, "CS", b"NO  "))
+        for _ in range(count)
+    ]
+    frames[-2] = form.item(form.element(0x00200060, "CS", b"L "), form.element(0x00280301, "CS", value))
+    return form.sequence(_GROUPS, *frames, undefined=undefined)
+
+
+@_PER_FORM
+@pytest.mark.parametrize("gate", [_BURNED, _ALIKE], ids=["one", "two"])
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("action", [Action.K, Action.X])
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_gate_sees_what_follows_the_header(
+    form: Form, gate: Gate, undefined: bool, action: Action, count: int
+) -> None:
+    gated = procedure({_GROUPS: action}, unlisted=Action.K, rejects=(gate,))
+    if action is Action.X and count == 2:
+        pytest.skip("a short sequence that is removed is not opened")
+
+    refusal = refused(gated, form.dataset(_frames_with(form, b"YES ", count, undefined)), form)
+
+    assert isinstance(refusal, Rejected) and refusal.reason == gate.because
+    passing = form.dataset(_frames_with(form, b"NO  ", count, undefined))
+    assert streamed(gated, passing, form) == streamed(
+        procedure({_GROUPS: action}, unlisted=Action.K), passing, form
+    )
+
+
+@_PER_FORM
+def test_a_gate_sees_top_level_attributes_after_the_header(form: Form) -> None:
+    gate = Gate(Condition.parse("OverlayType == 'G'"), "graphics")
+    dataset = form.dataset(form.element(0x60000040, "CS", b"G "), form.element(_PIXELS, "OW", b"\1\2"))
+
+    assert isinstance(refused(procedure(unlisted=Action.K, excludes=(gate,)), dataset, form), Excluded)
