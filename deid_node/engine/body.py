@@ -199,6 +199,8 @@ class Body:
 
     def _write_elements(self, frame: _Frame, elements: list[Element], end: int) -> None:
         b = bytes(memoryview(self._buffer)[:end])
+        if self._subject.gates is not None:
+            self._subject.gates.look(b, elements, frame.encoding, self._place(frame, b, elements).charsets)
         if not frame.drop:
             place = self._place(frame, b, elements)
             new = rewrite_guarded(frame.plan, place, elements, 0, end)
@@ -400,7 +402,8 @@ class Body:
             return False
         shape, end = found
         b = bytes(memoryview(self._buffer)[:end])
-        if self._subject.residual([b]):
+        gates = self._subject.gates
+        if self._subject.residual([b]) or (gates is not None and gates.concern(b, frame.encoding)):
             return False
         number = end // shape.length
         self._budget.spend(number * shape.elements, number * shape.items - 1)
@@ -428,7 +431,8 @@ class Body:
 
     def _whole_item(self, frame: _Frame, start: int, stop: int, following: int) -> None:
         """Rewrite one buffered item."""
-        if not frame.drop:
+        gates = self._subject.gates
+        if not frame.drop or gates is not None:
             b = bytes(memoryview(self._buffer)[:following])
             depth = sum(1 for above in self._frames if above.kind == "item") + 1
             level = scan(b, start, stop, frame.encoding, self._budget, depth)
@@ -438,6 +442,9 @@ class Body:
             place = Place(
                 b, level.elements, frame.encoding, self._subject, frame.place, frame.tag, frame.item
             )
+            if gates is not None:
+                gates.look(b, level.elements, frame.encoding, place.charsets)
+        if not frame.drop:
             new = rewrite_guarded(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
             if new is None and following == stop:

@@ -22,7 +22,7 @@ from deid_node.engine.plan import Place, Plan
 from deid_node.engine.result_checks import findings_in
 from deid_node.engine.scan import Budget, Element, Limits, scan
 from deid_node.engine.series import Series, value_after
-from deid_node.engine.subject import Facts, Subject, spared
+from deid_node.engine.subject import Facts, LateGates, Subject, spared
 from deid_node.engine.values import set_element
 from deid_node.errors import Excluded, Mismatch, Rejected
 from deid_node.profile.conditions import Values
@@ -99,6 +99,7 @@ class HeaderWriter:
         gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
         self._check_gates(subject.facts, gate_values)
         self._check_same_values(gate_values)
+        subject.gates = self._late_gates(subject.facts, gate_values)
         self._validate(procedure.validations, subject.facts.values, subject)
         table = self._deidentifier.table_for(sop_class_uid, self._holding(subject.facts))
         subject.spared = spared(procedure, table)
@@ -140,7 +141,9 @@ class HeaderWriter:
         def checked(facts: Facts) -> Subject:
             self._check_identity(facts)
             self._check_gates(facts, series.gate_values)
-            return self._subject_of(facts)
+            subject = self._subject_of(facts)
+            subject.gates = self._late_gates(facts, series.gate_values)
+            return subject
 
         followed = series.follow(b, self._budget, checked)
         if followed is None:
@@ -204,6 +207,20 @@ class HeaderWriter:
 
         decide(self._procedure.excludes, Excluded)
         decide(self._procedure.rejects, Rejected)
+
+    def _late_gates(self, facts: Facts, values: Mapping[int, tuple[str, ...]]) -> LateGates | None:
+        """Return what asks the gates again when one of their attributes stands after the header."""
+        tags = self._deidentifier.gate_tags
+        if not tags:
+            return None
+        known = dict(values)
+
+        def check(tag: int, more: tuple[str, ...]) -> None:
+            known[tag] = (*known[tag], *more)
+            self._check_gates(facts, known)
+            self._check_same_values(known)
+
+        return LateGates(tags, check)
 
     def _check_same_values(self, values: Mapping[int, tuple[str, ...]]) -> None:
         """Refuse an object whose value differs from that of the objects before it (row GC-12)."""

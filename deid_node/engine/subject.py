@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 
 from deid_node.engine.charset import decode
 from deid_node.engine.deidentified import Finding
-from deid_node.engine.encoding import Encoding, vr_in
+from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
 from deid_node.engine.identity import identity_values
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
-from deid_node.engine.scan import Budget, Element
+from deid_node.engine.scan import Budget, Element, Limits
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
 from deid_node.engine.text_fold import fold
 from deid_node.engine.text_words import PLACEHOLDERS, TITLES, word_lists
@@ -92,7 +92,7 @@ class Facts:
     def values(self, tag: int) -> tuple[str, ...]:
         """Return all values of an attribute at every depth, as text, split where multi-valued."""
         raw = values_below(self._header, self.elements, tag, self._encoding, self._budget, self.charsets)
-        return tuple(part.strip(" \0") for value in raw for part in value.split("\\"))
+        return split_values(raw)
 
     @cached_property
     def identifiers(self) -> Identifiers:
@@ -100,6 +100,37 @@ class Facts:
         return Identifiers.of(
             identity_values(self._header, self.elements, self._encoding, self._budget, self.charsets)
         )
+
+
+class LateGates:
+    """The gates, for what stands after the header: they see attributes there as they arrive.
+
+    A value more can only make a comparison hold that did not, as any value of an attribute satisfies
+    it; so gates that passed are asked again when one of their attributes appears.
+    """
+
+    def __init__(self, tags: frozenset[int], check: Callable[[int, tuple[str, ...]], None]) -> None:
+        """Look for `tags`; `check` takes a tag and values of it, and refuses the object if a gate holds."""
+        self._tags = tags
+        self._check = check
+
+    def concern(self, b: bytes, encoding: Encoding) -> bool:
+        """Tell whether an attribute that a gate looks at may stand in some bytes."""
+        forms = (encoding, IMPLICIT_LITTLE)
+        return any(b.find(form.tag_bytes(tag)) >= 0 for tag in self._tags for form in forms)
+
+    def look(self, b: bytes, elements: list[Element], encoding: Encoding, charsets: tuple[str, ...]) -> None:
+        """Show elements to the gates.
+
+        Raises:
+            Rejected, Excluded: a gate holds.
+        """
+        if not self.concern(b, encoding):
+            return
+        for tag in self._tags:
+            found = values_below(b, elements, tag, encoding, Budget(Limits()), charsets)
+            if found:
+                self._check(tag, split_values(found))
 
 
 @dataclass(slots=True)
@@ -128,6 +159,7 @@ class Subject:
     personal: int = 0
     fickle: int = 0
     spared: frozenset[int] = frozenset()
+    gates: LateGates | None = None
     warnings: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     _days: int | None = None
@@ -231,6 +263,11 @@ def _stands_alone(needle: bytes, data: bytes) -> bool:
             return True
         at = data.find(needle, at + 1)
     return False
+
+
+def split_values(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return every value of texts that may hold several, without padding."""
+    return tuple(part.strip(" \0") for text in texts for part in text.split("\\"))
 
 
 def spared(procedure: Procedure, table: Table) -> frozenset[int]:
