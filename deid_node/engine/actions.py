@@ -25,6 +25,9 @@ from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_
 
 _TEXT_VRS: Final = frozenset("LO SH ST LT UT UC".split())
 _ONE_VALUE: Final = frozenset("ST LT UT".split())
+_GUARDED_VRS: Final = frozenset("UR AE CS IS DS".split())
+# Of these only a value that is the identifier itself is one: 5 may stand in 0.5.
+_NUMBER_TEXTS: Final = frozenset("IS DS".split())
 _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
 _KNOWN_UIDS: Final = 4096
@@ -98,7 +101,7 @@ def _keep(plan: Plan, code: int, vr: str) -> Entry:
         plan.guard
         and code >> 32 != _PIXEL_GROUP
         and code >> 16 not in PROTECTED
-        and (vr in CHARSET_VRS or vr in ("UR", "AE", "CS") or vr in _BINARY_VRS)
+        and (vr in CHARSET_VRS or vr in _GUARDED_VRS or vr in _BINARY_VRS)
     ):
         return _Guard(vr)
     return KEEP
@@ -309,12 +312,18 @@ class _Guard:
         place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         subject = place.subject
-        if not subject.contains_identifier(value):
+        if not subject.contains_identifier(value, binary=self.vr in _BINARY_VRS):
+            return None
+        if self.vr in _NUMBER_TEXTS and not any(
+            part.strip(b" \0") in subject.needles for part in value.split(b"\\")
+        ):
             return None
         subject.warnings.add("a known identifier was removed from a kept attribute")
         subject.cleaned += 1
         if self.vr in _BINARY_VRS:
             return b""
+        if self.vr in _NUMBER_TEXTS:
+            return rebuilt(element, place, b"")
         text = decode(value, place.charsets, self.vr)
         cleaned = "" if text is None else subject.without_known(text).strip()
         new = encode(cleaned, place.charsets, self.vr)

@@ -112,3 +112,32 @@ def test_what_one_patient_leaves_in_a_sequence_says_nothing_of_the_next() -> Non
 
     assert sequence in other and other == again
     assert b"ZABROWSKA" not in own.upper()
+
+
+@_PER_FORM
+@pytest.mark.parametrize(
+    ("name", "size", "stays"), [(b"LEE", 1000, False), (b"LEE", 50_000, True), (b"LEES", 50_000, False)]
+)
+def test_three_letters_in_a_large_binary_value_are_chance(
+    form: Form, name: bytes, size: int, stays: bool
+) -> None:
+    private = form.element(0x00091001, "OB", bytes(size // 2) + b"\0" + name + b"\0" + bytes(size // 2))
+    dataset = form.dataset(private, *_patient(form, name), form.element(0x00204000, "LT", name))
+
+    output = run(_DEIDENTIFYING, dataset, form)
+
+    assert (private in output) is stays
+
+
+@_PER_FORM
+def test_a_kept_number_that_is_the_patient_id_is_emptied(form: Form) -> None:
+    dataset = form.dataset(*_patient(form, number=b"123456"), form.element(0x00200011, "IS", b"123456"))
+
+    assert b"123456" not in run(_DEIDENTIFYING, dataset, form)
+
+
+@_PER_FORM
+def test_a_kept_number_that_only_contains_the_digits_of_the_patient_id_stays(form: Form) -> None:
+    dataset = form.dataset(*_patient(form, number=b"123456"), form.element(0x00201041, "DS", b"-123456.5 "))
+
+    assert b"-123456.5" in run(_DEIDENTIFYING, dataset, form)
