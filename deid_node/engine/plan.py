@@ -23,7 +23,7 @@ from deid_node.standard.private_dictionary import private_vr
 _REMEMBERED: Final = 50_000
 _TEXT_VRS: Final = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "UR", "AE")
 _LONGEST_KNOWN: Final = 2048
-_KNOWN_SEQUENCES: Final = 4096
+_KNOWN_SEQUENCES: Final = 256
 
 
 class Place:

@@ -224,10 +224,17 @@ class Subject:
         data = b"".join(parts).upper()
         return any(needle in data for needle in needles)
 
-    def contains_identifier(self, value: bytes) -> bool:
-        """Tell whether a known identifier stands in one value, as a word of its own."""
+    def contains_identifier(self, value: bytes, *, binary: bool = False) -> bool:
+        """Tell whether a known identifier stands in one value, as a word of its own.
+
+        Args:
+            binary: what is found by chance in so many bytes is no identifier.
+        """
         data = value.upper()
-        return any(needle in data and _stands_alone(needle, data) for needle in self.needles)
+        needles = self.needles
+        if binary:
+            needles = tuple(one for one in needles if len(data) * _SELDOM < _BYTE_OR_LETTER ** len(one))
+        return any(needle in data and _stands_alone(needle, data) for needle in needles)
 
     @property
     def needles(self) -> tuple[bytes, ...]:
@@ -251,6 +258,9 @@ class Subject:
 _WORDS = re.compile(rb"[\\^= \0_,;/]+")
 _SHORTEST_NAME = 3
 _SHORTEST_ID = 4
+# Random bytes hold a given letter, large or small, in one of 128 places; once in a thousand may be chance.
+_BYTE_OR_LETTER = 128
+_SELDOM = 1000
 
 
 def _stands_alone(needle: bytes, data: bytes) -> bool:
