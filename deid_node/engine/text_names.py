@@ -53,7 +53,7 @@ _DISEASE: Final = frozenset(
     "gland triangle ring operation repair suture catheter filter maladie enfermedad malattia ziekte "
     "circle encephalopathy anemia thyroiditis sequard abscess pouch grade grading scale esophagus oesophagus "
     "ösophagus mucosa neuroma neurom line port type stage hernia index test bar rod wire body dissection "
-    "dementia deficiency sequence pneumonia".split()
+    "dementia deficiency sequence pneumonia infraction".split()
 )
 
 
@@ -150,7 +150,8 @@ def _words(text: str, lists: WordLists) -> list[_Word]:
 
 # Two names that are one word of medicine.
 _PAIRS: Final = frozenset(
-    "arnold-chiari bland-altman bland-white budd-chiari calve-perthes charcot-marie child-pugh dandy-walker "
+    "arnold-chiari bland-altman bland-white budd-chiari calve-perthes charcot-marie child-pugh "
+    "creutzfeldt-jakob dandy-walker "
     "ehlers-danlos guillain-barre hand-schüller hill-sachs hippel-lindau kellgren-lawrence klippel-feil "
     "klippel-trenaunay legg-calve mallory-weiss marie-tooth osgood-schlatter osler-weber parkinson-white "
     "salter-harris stein-leventhal sturge-weber swan-ganz wolff-parkinson zollinger-ellison".split()

@@ -41,7 +41,8 @@ _PHONES: Final = re.compile(
 _CUED_NUMBERS: Final = re.compile(
     r"(?<![^\W_])(?:mrn|m\.r\.n\.?|mr ?#|pid|patid|pat(?:ient(?:en)?)?[ ._-]?(?:id|nr|no|number|nummer|#)|"
     r"ssn|ahv(?:[ -]?nr)?|svnr|nhs(?: ?(?:no|number))?|kvnr|bsn|ipp|nhc|nip|matricule|hospital (?:no|number)|"
-    r"zip(?: ?code)?|plz|medical record(?: (?:number|no))?|unit (?:no|number)|national id|passport(?: no)?|"
+    r"zip(?: ?code)?|plz|medicare|medicaid|beneficiary|subscriber|policy|insurance|"
+    r"medical record(?: (?:number|no))?|unit (?:no|number)|national id|passport(?: no)?|"
     r"versicherten(?:nummer|nr))(?![^\W\d_])[ .:#=_-]*(?:is |ist )?(?=[\w/-]*\d)[^\W_](?:[\w/-]|\.(?=\w))*",
     re.IGNORECASE,
 )
@@ -54,6 +55,9 @@ _LOOSELY_CUED: Final = re.compile(
 )
 _CODES: Final = re.compile(r"(?<![^\W_])[^\W_]*\d{5,}[^\W_]*")
 _DASHED: Final = re.compile(r"(?<![\w.,-])[A-Za-z]{0,4}-?\d+(?:[-/]\d+)+(?![\w-])")
+_GROUPED: Final = re.compile(
+    r"(?<![\w.,-])(?:\d{3}-\d\d-\d{4}-?[A-Z]\d?|\d[A-Z][A-Z\d]\d-[A-Z][A-Z\d]\d-[A-Z]{2}\d\d)(?![\w-])"
+)
 _PREFIXED: Final = re.compile(
     r"(?<![^\W_])(?:mrn|pid|pat|acc|ssn|patient|pt|case)[-_]?\d{3,}[^\W_]*", re.IGNORECASE
 )
@@ -81,7 +85,7 @@ def contacts(text: str) -> Iterator[Span]:
 
 def record_numbers(text: str) -> Iterator[Span]:
     """Find numbers of records: introduced by a word, or long, or grouped."""
-    for match in (*_CUED_NUMBERS.finditer(text), *_PREFIXED.finditer(text)):
+    for match in (*_CUED_NUMBERS.finditer(text), *_PREFIXED.finditer(text), *_GROUPED.finditer(text)):
         yield match.span()
     for match in _LOOSELY_CUED.finditer(text):
         if sum(map(str.isdigit, match[1])) >= 4:

@@ -45,8 +45,10 @@ FINDERS: Final[dict[str, Finder]] = {
     ),
     "numbers": Finder(
         record_numbers,
-        re.compile(r"\d{3}|\d[-/]\d|m\.r\.n|mr ?#|matricule|medical rec|hospital n|passport|versicherten"),
-        frozenset("mrn pid pat ssn ahv svn nhs kvn bsn ipp nhc nip zip plz".split()),
+        re.compile(
+            r"\d{3}|\d[-/]\d|m\.r\.n|mr ?#|matricule|medical rec|hospital n|passport|versicherten|medic"
+        ),
+        frozenset("mrn pid pat ssn ahv svn nhs kvn bsn ipp nhc nip zip plz ben sub pol ins".split()),
     ),
     "addresses": Finder(
         addresses,
