@@ -7,6 +7,7 @@ import typer
 from deid_node.commands import (
     check,
     crosswalk,
+    decrypt,
     deidentify,
     explain,
     key,
@@ -32,6 +33,7 @@ app.command("serve")(serve.serve)
 app.command("check")(check.check)
 app.command("deidentify")(deidentify.deidentify)
 app.command("explain")(explain.explain)
+app.command("decrypt")(decrypt.decrypt)
 app.command("send")(peers.send)
 app.command("echo")(peers.echo)
 app.command("status")(queue.status)

@@ -32,6 +32,7 @@ from deid_node.engine.dates import (
     shift_by_duration,
 )
 from deid_node.engine.functions_context import Context, Outcome, Params, Result
+from deid_node.engine.keys import Pseudonyms
 from deid_node.errors import ConfigurationError
 from deid_node.standard.dictionary import is_registered_uid
 
@@ -56,11 +57,16 @@ def secret_of(context: Context, name: str, purpose: str) -> bytes:
         ConfigurationError: the node has no secret of that name.
     """
     if not name:
-        return context.pseudonyms.digest("function/" + purpose, b"")
+        return derived_secret(context.pseudonyms, purpose)
     secret = context.secrets.get(name)
     if secret is None:
         raise ConfigurationError(f"The secret {name!r} that a profile names is not set.")
     return secret
+
+
+def derived_secret(pseudonyms: Pseudonyms, purpose: str) -> bytes:
+    """Return the key of a project for a purpose of functions."""
+    return pseudonyms.digest("function/" + purpose, b"")
 
 
 def hashed(value: str, params: Params, context: Context) -> Result:
