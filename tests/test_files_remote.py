@@ -16,7 +16,7 @@ import pytest
 from deid_node import Options, Outcome, deidentify_many
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.errors import ConfigurationError
-from deid_node.files_web import read_headers
+from deid_node.files.web import read_headers
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 CT = FILES / "CT_small.dcm"

@@ -16,7 +16,7 @@ from deid_node.commands.exit_codes import ExitCode
 from deid_node.engine.keys import Key
 from deid_node.errors import ConfigurationError
 from deid_node.files import MIRROR
-from deid_node.files_result import FileResult
+from deid_node.files.result import FileResult
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 CT = FILES / "CT_small.dcm"

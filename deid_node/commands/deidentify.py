@@ -19,7 +19,7 @@ from deid_node.commands.terminal import complain, leave, print_json, say
 if TYPE_CHECKING:
     from deid_node.engine.rewrite import Deidentifier
     from deid_node.files import Options
-    from deid_node.files_result import FileResult
+    from deid_node.files.result import FileResult
 
 _REMOTE = ("http://", "https://", "s3://")
 
@@ -57,7 +57,7 @@ def deidentify(
     PUT, or s3://BUCKET/PREFIX.
     """
     from deid_node.files import MIRROR, Filters, Options
-    from deid_node.files_web import read_headers
+    from deid_node.files.web import read_headers
 
     if len(paths) < 2:
         leave(ExitCode.USAGE, "Say what to read and where to write: deid-node deidentify IN... OUT.")
@@ -140,7 +140,7 @@ def _run_all(
     from dataclasses import replace
 
     from deid_node.files import inputs_for, run_of
-    from deid_node.files_tree import deidentify_all
+    from deid_node.files.tree import deidentify_all
 
     inputs = list(inputs_for(sources, target, run))
     run = replace(run, workers=max(1, min(run.workers, len(inputs))))
@@ -187,7 +187,7 @@ def _cores() -> int:
 
 
 def _report(results: list[FileResult], profile: str, *, as_json: bool, single: bool, dry_run: bool) -> None:
-    from deid_node.files_result import Outcome
+    from deid_node.files.result import Outcome
 
     counts = Counter(result.outcome for result in results)
     levels = Counter(finding.level for result in results for finding in result.findings)

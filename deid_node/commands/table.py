@@ -16,7 +16,7 @@ from deid_node.commands.options import Profile
 from deid_node.commands.terminal import complain, leave, say
 
 if TYPE_CHECKING:
-    from deid_node.files_collect import Wanted
+    from deid_node.files.collect import Wanted
     from deid_node.profile.procedure import Procedure
 
 app = typer.Typer(
@@ -53,9 +53,9 @@ def collect(
     The file holds original values, and the new ones that the table of the profile has already. It
     identifies patients: only you may read it.
     """
-    from deid_node.files_collect import collect as collect_values
-    from deid_node.files_input import Remote, inputs_of
-    from deid_node.files_web import read_headers
+    from deid_node.files.collect import collect as collect_values
+    from deid_node.files.input import Remote, inputs_of
+    from deid_node.files.web import read_headers
 
     heads = [column.strip() for column in columns.split(",")]
     if len(heads) != 2 or not all(heads) or heads[0] == heads[1]:
@@ -79,7 +79,7 @@ def collect(
 def _wanted(
     attributes: list[str], profile: str | None, name: str
 ) -> tuple[Wanted | Procedure, Mapping[str, str]]:
-    from deid_node.files_collect import Wanted
+    from deid_node.files.collect import Wanted
     from deid_node.node.procedures import load_procedure
     from deid_node.profile.selector import Selector
 

@@ -11,9 +11,9 @@ import re
 import pytest
 
 from deid_node.errors import ProfileError, Rejected
-from deid_node.files_draft import About, Tally
-from deid_node.files_store import Bucket
-from deid_node.files_upload import StoreTarget, _told
+from deid_node.files.draft import About, Tally
+from deid_node.files.store import Bucket
+from deid_node.files.upload import StoreTarget, _told
 from tests.seeds.objects import (
     KEEP_ALL,
     deidentified,

@@ -1,0 +1,198 @@
+"""De-identifying files without a network, from Python: one object in and one out, or any number of them.
+
+The same engine as on the wire. Nothing is raised for a single object: what became of it is in its
+`FileResult`, and one bad object never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from deid_node.delivery.template import FILE_FIELDS, PathTemplate
+from deid_node.engine.keys import Key, Pseudonyms
+from deid_node.engine.rewrite import Deidentifier
+from deid_node.errors import ConfigurationError
+from deid_node.files.draft import FolderTarget, NoTarget, Target
+from deid_node.files.index import Index
+from deid_node.files.input import EVERYTHING, Filters, Input, LocalFile, Remote, inputs_of
+from deid_node.files.object import Work
+from deid_node.files.result import FileResult, Outcome
+from deid_node.files.store import DEFAULT_PART_BYTES, bucket_of
+from deid_node.files.tree import Job, deidentify_all, stamp_of
+from deid_node.files.upload import StoreTarget, WebTarget
+from deid_node.node.key_file import default_key
+from deid_node.node.named_secrets import account_secrets
+from deid_node.node.procedures import load_procedure
+from deid_node.profile import library
+from deid_node.profile.procedure import Procedure
+
+MIRROR = "{input_path}/{input_stem}.dcm"
+
+__all__ = ["FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run over many objects goes.
+
+    Attributes:
+        template: path of each result, from de-identified attributes, `{input_path}`, `{input_stem}` and
+            `{index}`. The default gives results the paths of the inputs.
+        keep_names: names of inputs are used as they are. Else one that may identify somebody becomes a
+            keyed code.
+        leaf: new name of the last folder of each result, with `{}` for the old one.
+        filters: which inputs of a tree are taken.
+        workers: processes.
+        dry_run: nothing is written.
+        resume: an index file; what it knows and has not changed is not done again.
+        headers, target_headers: for web requests that read inputs, that write results.
+        endpoint, region: of an object store that is not the one of AWS.
+        part_bytes: larger results go to an object store in parts of this size.
+        tell_times: whether a web server or object store is told when an input was changed.
+    """
+
+    template: str = MIRROR
+    keep_names: bool = False
+    leaf: str = ""
+    filters: Filters = EVERYTHING
+    workers: int = 1
+    dry_run: bool = False
+    resume: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    target_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    endpoint: str = ""
+    region: str = ""
+    part_bytes: int = DEFAULT_PART_BYTES
+    tell_times: bool = False
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def deidentify(
+    source: str | Path,
+    target: str | Path,
+    *,
+    profile: str | Path | Procedure = "basic",
+    key: Key | None = None,
+) -> FileResult:
+    """De-identify one DICOM file.
+
+    Args:
+        source: the file to read.
+        target: the file to write; one that is there and differs is never replaced.
+        profile: name of a built-in profile, path of a profile file, or a compiled procedure.
+        key: the project key; None takes the one of this account, made on first use.
+
+    Returns:
+        What became of it. Nothing is written unless the outcome is DEIDENTIFIED.
+
+    Raises:
+        ConfigurationError: the profile, a secret that it names, or the key is wrong.
+    """
+    return one_file(engine(profile, key), Path(source), Path(target))
+
+
+def one_file(deidentifier: Deidentifier, source: Path, target: Path, *, dry_run: bool = False) -> FileResult:
+    """De-identify one file with an engine that is there."""
+    folder = FolderTarget(target.parent, may_rename=False)
+    work = Work(deidentifier, NoTarget(folder) if dry_run else folder)
+    return work.run(LocalFile(source, PurePosixPath(source.name)), lambda *_: (target.name,))
+
+
+def deidentify_many(
+    sources: Iterable[str | Path],
+    target: str | Path | Target,
+    *,
+    profile: str | Path | Procedure = "basic",
+    key: Key | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Iterator[FileResult]:
+    """De-identify any number of objects; yield what became of each when it is known.
+
+    Args:
+        sources: files, folders, web addresses, s3://BUCKET/PREFIX.
+        target: a folder, a web address that takes PUT, s3://BUCKET/PREFIX, or an object of your own.
+        profile, key: as for `deidentify`.
+        options: how the run goes.
+
+    Raises:
+        ConfigurationError: the profile, a secret, the key, the template, a source or the index is wrong.
+    """
+    template = parse_template(options.template, options.leaf)
+    deidentifier = engine(profile, key, capture=template.fields)
+    inputs = list(inputs_for(sources, target, options))
+    return deidentify_all(run_of(deidentifier, target, options), inputs, options.workers)
+
+
+def inputs_for(
+    sources: Iterable[str | Path], target: str | Path | Target, options: Options
+) -> Iterator[Input]:
+    """Yield the inputs of a run; results of an earlier run that lie below an input are none.
+
+    Raises:
+        ConfigurationError: a source is not there, or cannot be listed.
+    """
+    is_folder = isinstance(target, Path) or (isinstance(target, str) and "://" not in target)
+    remote = Remote(options.headers, options.endpoint, options.region)
+    without = Path(str(target)) if is_folder else None
+    return inputs_of(sources, without=without, filters=options.filters, remote=remote)
+
+
+def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Options) -> Job:
+    """Return what is done to every object of a run.
+
+    Raises:
+        ConfigurationError: the template, the target or the index is wrong.
+    """
+    where = target_of(target, options)
+    index = None
+    if options.resume is not None:
+        stamp = stamp_of(deidentifier, options.template, options.leaf, str(options.keep_names), str(target))
+        index = Index(options.resume, stamp)
+    uses_store = isinstance(where, StoreTarget)
+    if options.dry_run:
+        where, index = NoTarget(where), None
+    work = Work(deidentifier, where, tell_times=options.tell_times)
+    template = parse_template(options.template, options.leaf)
+    return Job(work, template, options.leaf, index, uses_store, options.keep_names)
+
+
+def engine(
+    profile: str | Path | Procedure, key: Key | None, *, capture: frozenset[int] = frozenset()
+) -> Deidentifier:
+    """Return the engine for a profile, with the key and the secrets of this account."""
+    if not isinstance(profile, Procedure):
+        profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
+    secrets = account_secrets(profile.secrets)
+    return Deidentifier(profile, Pseudonyms(key or default_key()), capture=capture, secrets=secrets)
+
+
+def target_of(target: str | Path | Target, options: Options) -> Target:
+    """Return where results go.
+
+    Raises:
+        ConfigurationError: the address of an object store is wrong.
+    """
+    if not isinstance(target, str | Path):
+        return target
+    text = str(target)
+    if text.startswith(("http://", "https://")):
+        return WebTarget(text, options.target_headers)
+    if text.startswith("s3://"):
+        bucket, prefix = bucket_of(text, endpoint=options.endpoint, region=options.region)
+        return StoreTarget(bucket, prefix, options.part_bytes)
+    return FolderTarget(Path(target))
+
+
+def parse_template(template: str, leaf: str) -> PathTemplate:
+    """Return the template of results.
+
+    Raises:
+        ConfigurationError: the template or the name of the last folder is wrong.
+    """
+    if leaf and (("{}" not in leaf and "%s" not in leaf) or "/" in leaf):
+        raise ConfigurationError("The name of the last folder has {} for the old name, and no slash.")
+    return PathTemplate.parse(template, extra=FILE_FIELDS)

@@ -1,0 +1,122 @@
+"""The first of two passes: collect the original values that a lookup table must cover.
+
+Row DC-28: pass one lists, a person fills in, pass two looks up. The values are original ones; they are
+returned to whoever asked and go nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Final
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from deid_node.errors import SOPClassNotSupported
+from deid_node.files.input import Input
+from deid_node.profile.procedure import Call, Procedure, Table
+from deid_node.profile.template import Field, Template
+
+_HEADER_BYTES: Final = 64 << 20
+_SOP_CLASS_UID: Final = 0x00080016
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a pass found: the values, and the inputs that could not be read, each with why."""
+
+    values: set[str] = field(default_factory=set, repr=False)
+    read: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which attributes are collected: at every depth, or only at the top of the object."""
+
+    anywhere: frozenset[int] = frozenset()
+    on_top: frozenset[int] = frozenset()
+
+
+def collect(inputs: Iterable[Input], wanted: Wanted | Procedure, table: str = "") -> Collected:
+    """Read the headers of all inputs and collect values.
+
+    Args:
+        wanted: the attributes, or a procedure: then those that its rows look up in `table`.
+    """
+    found = Collected()
+    by_class: dict[str, Wanted] = {}
+    for one in inputs:
+        try:
+            with one.open() as stream:
+                content = BytesIO(stream.read(_HEADER_BYTES))
+            ds = dcmread(content, stop_before_pixels=True, force=False)
+            asked = wanted
+            if isinstance(asked, Procedure):
+                uid = str(ds.get("SOPClassUID", ""))
+                if uid not in by_class:
+                    by_class[uid] = looked_up(asked, uid, table)
+                asked = by_class[uid]
+            found.values.update(_values(ds, asked))
+            found.read += 1
+        except Exception as error:  # pydicom raises what it likes; its texts may quote values
+            found.failed.append((str(one.shown), type(error).__name__))
+    found.values.discard("")
+    return found
+
+
+def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:
+    """Return the attributes whose values a procedure looks up in a table, for one SOP class."""
+    anywhere: set[int] = set()
+    on_top: set[int] = set()
+    for tag, call in _calls(procedure, sop_class_uid):
+        if call.name == "lookup" and call.params["table"] == table:
+            by = call.params.get("by")
+            (on_top if by else anywhere).add(int(str(by)) if by else tag)
+        template = call.params.get("template")
+        for part in template.parts if isinstance(template, Template) else ():
+            if isinstance(part, Field) and part.name == "lookup" and part.argument == table and part.tag:
+                on_top.add(part.tag)
+    return Wanted(frozenset(anywhere), frozenset(on_top))
+
+
+def _calls(procedure: Procedure, sop_class_uid: str) -> Iterator[tuple[int, Call]]:
+    yield from procedure.set_values.items()
+    for holding in (frozenset[int](), *(frozenset((at,)) for at in range(len(procedure.conditions)))):
+        try:
+            table = procedure.table_for(sop_class_uid, holding)
+        except SOPClassNotSupported:
+            return
+        yield from _calls_of(table, set())
+
+
+def _calls_of(table: Table, seen: set[int]) -> Iterator[tuple[int, Call]]:
+    if id(table) in seen:
+        return
+    seen.add(id(table))
+    for tag, rule in table.rules.items():
+        if rule.call is not None:
+            yield tag, rule.call
+        if rule.items is not None:
+            yield from _calls_of(rule.items, seen)
+
+
+def _values(ds: Dataset, wanted: Wanted, depth: int = 0) -> Iterator[str]:
+    for elem in ds:
+        tag = int(elem.tag)
+        if elem.VR == "SQ":
+            for item in elem.value or ():
+                yield from _values(item, wanted, depth + 1)
+        elif depth == 0 and tag in wanted.on_top:
+            yield "\\".join(_texts(elem.value))
+        elif tag in wanted.anywhere:
+            yield from _texts(elem.value)
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    many = value if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue" else [value]
+    return [str(one).strip(" \0") for one in many]
