@@ -70,7 +70,7 @@ def test_an_error_of_ours_is_told_without_its_text(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("Doe^Jane")
 
-    monkeypatch.setattr("deid_node.settings_load.load_settings", broken)
+    monkeypatch.setattr("deid_node.settings.load.load_settings", broken)
 
     status = main(["check"])
 

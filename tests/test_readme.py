@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deid_node.profile.library import load
-from deid_node.settings_load import load_settings
+from deid_node.settings.load import load_settings
 from tests.peers import ENVIRONMENT, LOOPBACK, free_port, listens, require, stop, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import pytest
 
 from deid_node.errors import ConfigurationError
 from deid_node.settings import AESettings, FolderSettings, Settings
-from deid_node.settings_load import load_settings
+from deid_node.settings.load import load_settings
 from deid_node.standard.values import AETitle
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.settings_load import load_settings
-from deid_node.settings_reference import reference
+from deid_node.settings.load import load_settings
+from deid_node.settings.reference import reference
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 
 
 def test_the_page_is_the_one_that_the_settings_make() -> None:
     assert PAGE.read_text() == reference(), (
-        "python -m deid_node.settings_reference > docs/reference/settings.md"
+        "python -m deid_node.settings.reference > docs/reference/settings.md"
     )
 
 

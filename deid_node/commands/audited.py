@@ -16,7 +16,7 @@ def write_audit(config: Path | None, event: str, **fields: object) -> None:
     """
     from deid_node.node.audit import who
     from deid_node.node.records import open_audit
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     audit = open_audit(load_settings(config).settings)
     if audit is not None:

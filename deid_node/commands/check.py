@@ -11,7 +11,7 @@ from deid_node.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from deid_node.settings import Settings
-    from deid_node.settings_load import Loaded
+    from deid_node.settings.load import Loaded
 
 
 def check(config: Config = None, as_json: Json = False) -> None:
@@ -19,7 +19,7 @@ def check(config: Config = None, as_json: Json = False) -> None:
     problems: list[str] = []
     told: dict[str, Any] = {}
     try:
-        from deid_node.settings_load import load_settings
+        from deid_node.settings.load import load_settings
 
         loaded = load_settings(config)
         told = _inspect(loaded, problems)

@@ -102,7 +102,7 @@ def take_over(
 def _give_codes(settings: Settings, vault: Vault, links: list[Link]) -> None:
     from deid_node.node.crosswalk import LinkKind
     from deid_node.node.crosswalk_codes import RandomCodes
-    from deid_node.settings_records import PseudonymKind
+    from deid_node.settings.records import PseudonymKind
 
     if settings.pseudonyms is not PseudonymKind.RANDOM:
         return
@@ -121,7 +121,7 @@ def _open(
     from deid_node.node.crosswalk import Crosswalk
     from deid_node.node.epochs import key_ring
     from deid_node.node.records import open_audit, open_vault
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     settings = load_settings(config).settings
     if not settings.crosswalk.enabled:

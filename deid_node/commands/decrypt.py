@@ -62,7 +62,7 @@ def decrypt(
     without one (aes-siv and the project key, where only one of them is given).
     """
     from deid_node.commands.decrypt_values import decrypted, in_file
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     if (file is None) == (not text):
         leave(ExitCode.USAGE, "Say what to decrypt: a FILE, or --text.")

@@ -118,7 +118,7 @@ def _engine(profile: str | None, key_file: Path | None, config: Path | None, run
     from deid_node.files import parse_template
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.procedures import load_procedure
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     settings = load_settings(config).settings
     procedure = load_procedure(profile or settings.profile)

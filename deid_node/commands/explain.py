@@ -78,7 +78,7 @@ def _explanations(
     from deid_node.engine.keys import Pseudonyms
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.part10 import read_part10
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     settings = load_settings(config).settings
     procedure = _procedure(profile or settings.profile, review=review)

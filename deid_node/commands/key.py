@@ -76,6 +76,6 @@ def _file(named: Path | None, config: Path | None) -> Path:
     if named is not None:
         return named
     from deid_node.node.epochs import configured_file
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     return configured_file(load_settings(config).settings)

@@ -60,7 +60,7 @@ def echo(
 
 def _own_node(config: Path | None, calling: str, timeout: float) -> tuple[Peer, ssl.SSLContext | None]:
     from deid_node.node.tls import own_context
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     settings = load_settings(config).settings
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not bound

@@ -102,7 +102,7 @@ def _with_secrets_kept(imported: Imported, config: Path | None) -> tuple[Importe
     if not imported.secrets:
         return imported, {}
     from deid_node.node.named_secrets import keep_secret
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     state = load_settings(config).settings.state
     files = {secret.name: keep_secret(secret.name, secret.value, state) for secret in imported.secrets}

@@ -30,7 +30,7 @@ def load_pseudonyms(settings: Settings, key_file: Path | None) -> Pseudonyms:
     from deid_node.node.crosswalk_codes import RandomCodes
     from deid_node.node.epochs import key_ring
     from deid_node.node.records import open_vault
-    from deid_node.settings_records import PseudonymKind
+    from deid_node.settings.records import PseudonymKind
 
     if key_file is not None or settings.pseudonyms is not PseudonymKind.RANDOM:
         return Pseudonyms(load_project_key(settings, key_file))

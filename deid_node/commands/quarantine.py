@@ -131,7 +131,7 @@ def purge(
 
 
 def _folder(config: Path | None) -> Path:
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     return load_settings(config).settings.quarantine_folder
 

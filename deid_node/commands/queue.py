@@ -151,7 +151,7 @@ def status(config: Config = None, as_json: Json = False) -> None:
 
 
 def _desk(config: Path | None) -> Desk:
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
     from deid_node.spool.desk import Desk
 
     settings = load_settings(config).settings

@@ -23,7 +23,7 @@ def serve(
     from deid_node.log import configure_log
     from deid_node.node.service import Node, run
     from deid_node.settings import LogFormat
-    from deid_node.settings_load import Loaded, load_settings
+    from deid_node.settings.load import Loaded, load_settings
 
     arguments: dict[str, Any] = {"port": port, "state": state}
     given = {name: value for name, value in arguments.items() if value is not None}

@@ -56,7 +56,7 @@ def restore(
 ) -> None:
     """Put a backup in the place of the ledger, and take in what came after it. Stop the node first."""
     from deid_node.node.restore import destinations_of_found, object_reader
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
     from deid_node.spool.restore import restore as put_back
 
     settings = load_settings(config).settings
@@ -97,7 +97,7 @@ def _seconds(text: str) -> float:
 
 
 def _folder(config: Path | None) -> Path:
-    from deid_node.settings_load import load_settings
+    from deid_node.settings.load import load_settings
 
     folder = load_settings(config).settings.spool_folder
     if not folder.is_dir():

@@ -16,7 +16,7 @@ from deid_node.node.destinations import peer_of
 from deid_node.node.routes import Route
 from deid_node.node.tls import report_context, requestor_context
 from deid_node.settings import AcceptorKind, AESettings, CommitmentMode, Settings
-from deid_node.settings_network import PeerSettings
+from deid_node.settings.network import PeerSettings
 from deid_node.spool.commitments import Commitments
 from deid_node.spool.spool import Spool
 

@@ -17,7 +17,7 @@ from typing import Final
 from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
 from deid_node.settings import Settings, default_state
-from deid_node.settings_load import secret_folders
+from deid_node.settings.load import secret_folders
 from deid_node.spool.upkeep import holds_objects
 
 KEY_NAME: Final = "project.key"

@@ -17,7 +17,7 @@ from typing import Final
 
 from deid_node.errors import ConfigurationError
 from deid_node.settings import default_state
-from deid_node.settings_load import SECRET_PREFIX, secret_folders
+from deid_node.settings.load import SECRET_PREFIX, secret_folders
 
 FOLDER: Final = "secrets"
 _MAX_BYTES: Final = 65536

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from deid_node.dimse.association import Caller, PeerCertificate
-from deid_node.settings_network import PeerSettings
-from deid_node.settings_types import ANY_AE_TITLE
+from deid_node.settings.network import PeerSettings
+from deid_node.settings.types import ANY_AE_TITLE
 
 LOOPBACK = "loopback"
 """The name under which callers of this machine are known."""

@@ -9,7 +9,7 @@ from deid_node.node.named_secrets import read_secrets
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import Settings
-from deid_node.settings_load import is_path
+from deid_node.settings.load import is_path
 
 
 def compile_procedures(settings: Settings) -> dict[str, Procedure]:

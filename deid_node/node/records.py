@@ -20,7 +20,7 @@ from deid_node.node.crosswalk_codes import RandomCodes
 from deid_node.node.crosswalk_vault import NAME, Vault
 from deid_node.node.epochs import KeyRing, key_ring
 from deid_node.settings import Settings
-from deid_node.settings_records import PseudonymKind
+from deid_node.settings.records import PseudonymKind
 from deid_node.spool.desk import Desk
 from deid_node.spool.entry import SERIES, STUDY, Commit, Entry
 from deid_node.spool.outcomes import Delivered, Held, Outcome, Refused

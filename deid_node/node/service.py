@@ -41,8 +41,8 @@ from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import AcceptorKind, Acknowledge, CommitmentMode, Settings
-from deid_node.settings_load import Loaded
-from deid_node.settings_network import LimitSettings
+from deid_node.settings.load import Loaded
+from deid_node.settings.network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
 from deid_node.spool.spool import Spool
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 
 from deid_node.errors import ConfigurationError
 from deid_node.settings import AESettings, Settings
-from deid_node.settings_load import secret_folders
+from deid_node.settings.load import secret_folders
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@SECLEVEL=2"
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE

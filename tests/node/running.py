@@ -15,7 +15,7 @@ from deid_node.dimse.requestor import Requestor
 from deid_node.node.part10 import read_part10
 from deid_node.node.service import Node
 from deid_node.settings import Settings
-from deid_node.settings_load import Loaded
+from deid_node.settings.load import Loaded
 from deid_node.spool.desk import Desk
 from deid_node.standard.values import AETitle
 from tests.peers import LOOPBACK

@@ -184,7 +184,7 @@ def test_nothing_is_taken_while_the_stream_is_behind(tmp_path: Path, monkeypatch
 
 
 def test_the_stream_can_be_switched_off(tmp_path: Path) -> None:
-    from deid_node.settings_records import AuditSettings
+    from deid_node.settings.records import AuditSettings
 
     with running(tmp_path, audit=AuditSettings(enabled=False)) as node:
         store(node, CT)

@@ -20,7 +20,7 @@ from deid_node.node.crosswalk import Crosswalk, Link, LinkKind
 from deid_node.node.crosswalk_codes import RandomCodes
 from deid_node.node.crosswalk_vault import NAME, Vault
 from deid_node.node.epochs import KeyRing, rotate
-from deid_node.settings_records import CrosswalkSettings, PseudonymKind
+from deid_node.settings.records import CrosswalkSettings, PseudonymKind
 from tests.node.running import CT, running, store
 from tests.peers import wait_for
 

@@ -8,7 +8,7 @@ import pytest
 
 from deid_node.errors import ConfigurationError
 from deid_node.node.named_secrets import keep_secret, read_secrets
-from deid_node.settings_load import load_settings
+from deid_node.settings.load import load_settings
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from deid_node.dimse.association import Caller, PeerCertificate
 from deid_node.node.peers import LOOPBACK, Peers
-from deid_node.settings_network import PeerSettings
+from deid_node.settings.network import PeerSettings
 from deid_node.standard.values import AETitle
 
 CT_CERTIFICATE = PeerCertificate("CN=ct", ("ct.example", "10.0.0.7"), "ab" * 32, "ct")

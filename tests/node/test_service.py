@@ -27,8 +27,8 @@ from deid_node.settings import (
     RouteSettings,
     Settings,
 )
-from deid_node.settings_load import Loaded
-from deid_node.settings_network import PeerSettings
+from deid_node.settings.load import Loaded
+from deid_node.settings.network import PeerSettings
 from deid_node.spool.desk import Desk
 from tests.node.running import CT, FILES, peer, refusals, running, store
 from tests.peers import LOOPBACK, free_port, wait_for

@@ -22,8 +22,8 @@ from deid_node.errors import AssociationError, ConfigurationError
 from deid_node.node.service import Node, association_limits
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, own_context
 from deid_node.settings import AESettings, Settings
-from deid_node.settings_load import Loaded
-from deid_node.settings_network import LimitSettings, PeerSettings, TLSSettings
+from deid_node.settings.load import Loaded
+from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
 from deid_node.standard.values import AETitle
 from tests.certificates import Authority, Issued
 from tests.node.running import CT, running

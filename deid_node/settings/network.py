@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from deid_node.settings_types import CallerTitle, Folder, Network, Port, Seconds, Section, listed
+from deid_node.settings.types import CallerTitle, Folder, Network, Port, Seconds, Section, listed
 
 
 def _certificate(value: str) -> str:

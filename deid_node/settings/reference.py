@@ -1,6 +1,6 @@
 """The reference of all settings as Markdown, made from the settings themselves.
 
-`python -m deid_node.settings_reference > docs/reference/settings.md` writes it; a test holds that the
+`python -m deid_node.settings.reference > docs/reference/settings.md` writes it; a test holds that the
 file says what the program does.
 """
 
@@ -17,11 +17,11 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from deid_node.settings import AESettings, FolderSettings, RouteSettings, Settings
-from deid_node.settings_network import PeerSettings
+from deid_node.settings.network import PeerSettings
 from deid_node.standard.values import AETitle
 
 _HEAD = """\
-<!-- Made by `python -m deid_node.settings_reference`; change deid_node/settings.py instead. -->
+<!-- Made by `python -m deid_node.settings.reference`; change deid_node/settings.py instead. -->
 # Settings
 
 Without any configuration `deid-node serve` is a node: AE title DEIDNODE on port 11112, profile basic,

@@ -1,7 +1,7 @@
 """What an operator can set: typed, frozen, and wrong settings do not exist.
 
 Every field has a description: `docs/reference/settings.md` is made from them. Where the values come
-from (TOML file, environment, secret files) is the business of `settings_load`.
+from (TOML file, environment, secret files) is the business of `settings.load`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from deid_node.settings_network import LimitSettings, PeerSettings, TLSSettings
-from deid_node.settings_records import AuditSettings, CrosswalkSettings, PseudonymKind
-from deid_node.settings_types import (
+from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
+from deid_node.settings.records import AuditSettings, CrosswalkSettings, PseudonymKind
+from deid_node.settings.types import (
     Folder,
     Hours,
     Mode,
@@ -335,7 +335,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments only; `settings_load` adds the other sources, each with its name."""
+        """Take arguments only; `settings.load` adds the other sources, each with its name."""
         return (init_settings,)
 
     @property

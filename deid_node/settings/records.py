@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from deid_node.settings_types import Folder, Section
+from deid_node.settings.types import Folder, Section
 
 
 class PseudonymKind(StrEnum):

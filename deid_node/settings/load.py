@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from deid_node.errors import ConfigurationError
 from deid_node.settings import Settings
-from deid_node.settings_problems import Origins, disagreements, sentences
+from deid_node.settings.problems import Origins, disagreements, sentences
 
 PREFIX: Final = "deid_node_"
 CONFIG_VARIABLE: Final = "DEID_NODE_CONFIG"
