@@ -22,11 +22,12 @@ from deid_node.engine.plan import Place, Plan
 from deid_node.engine.result_checks import findings_in
 from deid_node.engine.scan import Budget, Element, Limits, scan
 from deid_node.engine.series import Series, value_after
-from deid_node.engine.subject import Facts, LateGates, Subject, spared
+from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Facts, LateGates, Subject, spared
 from deid_node.engine.values import set_element
-from deid_node.errors import Excluded, Mismatch, Rejected
+from deid_node.errors import Excluded, Malformed, Mismatch, Rejected
 from deid_node.profile.conditions import Values
 from deid_node.profile.procedure import Dummies, Gate, Level, Validation
+from deid_node.standard.dictionary import keyword_of
 
 if TYPE_CHECKING:
     from deid_node.engine.rewrite import Deidentifier
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SOP_CLASS_UID: Final = 0x00080016
 SOP_INSTANCE_UID: Final = 0x00080018
 
+_STRUCTURE: Final = {SPECIFIC_CHARACTER_SET: "CS", SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI"}
 _OURS: Final = "deid_node: "
 # PS3.5 9.1, but for leading zeros, which devices write.
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -95,6 +97,7 @@ class HeaderWriter:
         """
         procedure = self._procedure
         subject = self._subject_of(Facts(header, elements, self._encoding, self._budget))
+        _check_structure(subject.facts)
         sop_class_uid = self._check_identity(subject.facts)
         gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
         self._check_gates(subject.facts, gate_values)
@@ -297,6 +300,14 @@ class HeaderWriter:
             ]
             return (decode(whole[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
         return value_after(plan, place, place.subject.facts.element(tag))
+
+
+def _check_structure(facts: Facts) -> None:
+    """Refuse attributes that decide how others are read and have a VR of another kind."""
+    for tag, vr in _STRUCTURE.items():
+        element = facts.element(tag)
+        if element is not None and vr_in(element[0]) not in (vr, "UN"):
+            raise Malformed(f"not of VR {vr}", path=keyword_of(tag))
 
 
 def _check_uid(uid: str) -> None:

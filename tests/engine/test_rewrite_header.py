@@ -47,6 +47,21 @@ def test_an_object_with_nothing_but_pixels_is_rejected(form: Form) -> None:
         run(_KEEP_ALL, form.element(_PIXELS, "OW", b"\1\2"), form)
 
 
+@pytest.mark.parametrize("form", [EXPLICIT, BIG], ids=lambda form: form.name)
+@pytest.mark.parametrize(("tag", "vr"), [(0x00080005, "SS"), (0x00080016, "LO"), (0x00080018, "OB")])
+def test_what_decides_how_others_are_read_has_its_own_vr(form: Form, tag: int, vr: str) -> None:
+    elements = {
+        0x00080005: form.element(0x00080005, "CS", b"ISO_IR 100"),
+        0x00080016: form.element(0x00080016, "UI", SC.encode()),
+        0x00080018: form.element(0x00080018, "UI", INSTANCE.encode()),
+    }
+    assert run(_KEEP_ALL, b"".join(elements.values()), form)
+    elements[tag] = form.element(tag, vr, b"1.2.3 ")
+
+    with pytest.raises(Malformed):
+        run(_KEEP_ALL, b"".join(elements.values()), form)
+
+
 _NO_UIDS = (
     "../../etc/passwd",
     "1.2.3\\1.2.4",
