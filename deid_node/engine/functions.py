@@ -18,6 +18,8 @@ from deid_node.engine import functions_numbers as numbers
 from deid_node.engine import functions_text as texts
 from deid_node.engine.dates import capped_age, partial_age, partial_date, truncate
 from deid_node.engine.functions_context import Context, Outcome, Params, Result, missing_value, text_of
+from deid_node.errors import Fault, ObjectRefused
+from deid_node.profile.procedure import Apply
 
 __all__ = ["FUNCTIONS", "Context", "Function", "Outcome", "Result", "apply", "apply_to_values"]
 
@@ -48,12 +50,18 @@ def apply(name: str, value: str, params: Params, context: Context) -> Result:
     return FUNCTIONS[name].apply(value, params, context)
 
 
-def apply_to_values(name: str, values: list[str], params: Params, context: Context) -> list[str] | None:
+def apply_to_values(
+    name: str, values: list[str], params: Params, context: Context, own: Apply | None = None
+) -> list[str] | None:
     """Apply a function to all values of an element; None when the element has to be removed.
 
-    Empty values stay empty, except for functions whose result does not depend on the value.
+    Empty values stay empty, except for functions whose result does not depend on the value. `own` is the
+    code of a plug-in of that name.
+
+    Raises:
+        Fault: the plug-in fails; the object is not delivered.
     """
-    function = FUNCTIONS[name]
+    function = FUNCTIONS[name] if own is None else Function(_guarded(name, own))
     if not function.per_value:
         result = function.apply("\\".join(values), params, context)
         return None if result is Outcome.REMOVE else [text_of(result)]
@@ -65,6 +73,25 @@ def apply_to_values(name: str, values: list[str], params: Params, context: Conte
         if result is not Outcome.DROP:
             made.append(_modern(text_of(result), context.vr))
     return made
+
+
+def _guarded(name: str, own: Apply) -> Callable[[str, Params, Context], Result]:
+    """Return what calls a plug-in; what it raises may quote a value and is not repeated."""
+
+    def call(value: str, params: Params, context: Context) -> Result:
+        try:
+            made = own(value, params, context)
+        except ObjectRefused:
+            raise
+        except Exception as error:
+            raise Fault(f"the function {name} failed ({type(error).__name__})") from None
+        if made is None:
+            return Outcome.REMOVE
+        if not isinstance(made, str):
+            raise Fault(f"the function {name} gave no text")
+        return made
+
+    return call
 
 
 def _modern(value: str, vr: str) -> str:

@@ -101,7 +101,7 @@ def _function(call: Call) -> ValueFunction:
             raise Fault(f"{call.name} cannot read a value in the character sets of the object")
         text = text.strip(" \0")
         values = [text] if vr in _ONE_VALUE else [part.strip(" \0") for part in text.split("\\")]
-        made = functions.apply_to_values(call.name, values, call.params, context)
+        made = functions.apply_to_values(call.name, values, call.params, context, call.apply)
         return None if made is None else encoded("\\".join(made), vr, _fit(call), place)
 
     return apply
@@ -112,7 +112,7 @@ def _on_numbers(call: Call, value: bytes, vr: str, place: Place, context: Contex
     values = numbers_of(value, vr, little_endian=little_endian)
     if values is None:
         raise Fault(f"{call.name} cannot read a value of VR {vr}")
-    made = functions.apply_to_values(call.name, values, call.params, context)
+    made = functions.apply_to_values(call.name, values, call.params, context, call.apply)
     if made is None:
         return None
     try:

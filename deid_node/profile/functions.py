@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from deid_node.errors import ProfileError
-from deid_node.profile import names, params
+from deid_node.profile import names, params, plugins
 from deid_node.profile.params import Param
-from deid_node.profile.procedure import Action, Call
+from deid_node.profile.procedure import Action, Apply, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Function:
 
     `action` is the action code that stands for it in a table. `vrs` are those it can be applied to;
     empty means all. A function that is no more than its action code has `is_action` and no call.
+    `apply` is that of a plug-in.
     """
 
     action: Action
@@ -29,6 +30,7 @@ class Function:
     params: Mapping[str, Param] = field(default_factory=lambda: MappingProxyType({}))
     vrs: frozenset[str] = frozenset()
     is_action: bool = False
+    apply: Apply | None = None
 
 
 _TEXT_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -234,15 +236,36 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
 _COMPATIBLE_ONLY: Final = frozenset({"dicom-curate", "radiopaedia", "microsoft", "md5", "aes-cbc"})
 
 
+def function_of(name: str) -> Function | None:
+    """Return the function of a name, built in or of a plug-in, None if there is none.
+
+    Raises:
+        ProfileError: a plug-in that cannot be used, or one that is called as another function.
+    """
+    plugins.refuse_names(FUNCTIONS)
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    if name not in plugins.offered():
+        return None
+    plugin = plugins.load(name)
+    given = MappingProxyType({"fit": _FIT, **plugin.params})
+    return Function(plugin.action, plugin.about, given, plugin.vrs, apply=plugin.apply)
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names of all functions, those of plug-ins last."""
+    return (*FUNCTIONS, *sorted(plugins.offered().keys() - FUNCTIONS.keys()))
+
+
 def describe(name: str, given: Mapping[str, object]) -> tuple[Action, Call | None]:
     """Return the action code and the call for `do = name` with its parameters.
 
     Raises:
         ProfileError: unknown function or parameter, or a value that cannot be; every finding at once.
     """
-    function = FUNCTIONS.get(name)
+    function = function_of(name)
     if function is None:
-        raise ProfileError(f"{name!r} is no function{names.did_you_mean(name, FUNCTIONS)}")
+        raise ProfileError(f"{name!r} is no function{names.did_you_mean(name, known_names())}")
     problems: list[str] = []
     for word in given.keys() - function.params.keys():
         offered = ", ".join(function.params) or "none"
@@ -263,7 +286,7 @@ def describe(name: str, given: Mapping[str, object]) -> tuple[Action, Call | Non
         raise ProfileError(*sorted(problems))
     if function.is_action:
         return function.action, None
-    return function.action, Call(name, MappingProxyType(_set(name, values)))
+    return function.action, Call(name, MappingProxyType(_set(name, values)), function.apply)
 
 
 def _set(name: str, values: dict[str, object]) -> dict[str, object]:
@@ -280,7 +303,8 @@ def is_compatible_only(call: Call) -> bool:
 def cannot_take(call: Call, vr: str) -> str:
     """Return why a call cannot be applied to a VR, empty if it can."""
     name = call.name
-    vrs = FUNCTIONS[name].vrs if name in FUNCTIONS else frozenset()
+    function = FUNCTIONS.get(name) if call.apply is None else function_of(name)
+    vrs = function.vrs if function is not None else frozenset()
     if not vrs or vr in vrs:
         return (
             ""

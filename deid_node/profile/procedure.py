@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deid_node.errors import SOPClassNotSupported
 
@@ -56,12 +56,20 @@ class Level(StrEnum):
     NOTE = "note"  # an oddity
 
 
+Apply = Callable[[str, Mapping[str, object], Any], str | None]
+"""What a plug-in does: value, parameters and context to the new value, or None to remove the attribute."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A named function with its parameters, described here and applied by the engine."""
+    """A named function with its parameters, described here and applied by the engine.
+
+    `apply` is the code of a plug-in; the built-in functions are found by their name.
+    """
 
     name: str
     params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    apply: Apply | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

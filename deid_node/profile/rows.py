@@ -11,7 +11,7 @@ from typing import Final
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
 from deid_node.profile.conditions import Condition
-from deid_node.profile.functions import FUNCTIONS, describe
+from deid_node.profile.functions import describe, known_names
 from deid_node.profile.language import ROW_KEYS, Row, Scope
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
@@ -133,7 +133,7 @@ def _action(word: object) -> Action:
         return Action(word)
     if isinstance(word, str) and "/" in word:
         raise ProfileError(f"{word!r} is a compound code; a row has one action: {_MEANINGS}")
-    near = names.did_you_mean(str(word), (*FUNCTIONS,)) if isinstance(word, str) and len(word) > 1 else ""
+    near = names.did_you_mean(str(word), known_names()) if isinstance(word, str) and len(word) > 1 else ""
     if near:
         near = near.replace("mean ", 'mean do = "').replace("?", '"?')
     if isinstance(word, str) and word.upper() in list(Action):
