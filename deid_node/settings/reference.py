@@ -21,7 +21,7 @@ from deid_node.settings.network import PeerSettings
 from deid_node.standard.values import AETitle
 
 _HEAD = """\
-<!-- Made by `python -m deid_node.settings.reference`; change deid_node/settings.py instead. -->
+<!-- Made by `python -m deid_node.settings.reference`; change deid_node/settings instead. -->
 # Settings
 
 Without any configuration `deid-node serve` is a node: AE title DEIDNODE on port 11112, profile basic,
