@@ -84,7 +84,8 @@ def dialect_of(script: Script) -> set[str]:
     """Return the tools whose marks a script bears.
 
     CTP: parameters, kept groups and removals (`p`, `k`, `r`), functions that only CTP has, @keep().
-    RSNA: its words @uid, @ptid and @acc, or an empty action for SOP Class UID, which CTP would empty.
+    RSNA: its words @uid, @ptid and @acc, or an empty action for SOP Class UID, which CTP would empty. The
+    removal of private groups stands in scripts of both; alone it is CTP's.
     """
     found = {CTP} if script.has_globals else set[str]()
     for element in script.elements:
@@ -95,7 +96,7 @@ def dialect_of(script: Script) -> set[str]:
                 found.add(RSNA)
             elif not call.is_bare and call.name in _ONLY_CTP:
                 found.add(CTP)
-    return found
+    return found or ({CTP} if script.names_private_groups else found)
 
 
 def _calls(action: str) -> Iterator[Call]:

@@ -53,7 +53,8 @@ class Script:
     elements: list[Element] = field(default_factory=list)
     keeps: list[tuple[str, int]] = field(default_factory=list)
     removes: dict[str, int] = field(default_factory=dict)
-    has_globals: bool = False  # a p, k or r, also one that is switched off
+    has_globals: bool = False  # a p, k or r that only CTP has, also one that is switched off
+    names_private_groups: bool = False  # an r that scripts of RSNA's Anonymizer have as well
     unknown: list[tuple[str, int]] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
 
@@ -154,7 +155,10 @@ def _take(
             script.keeps.append((group[1].zfill(4).upper(), line))
         return "" if group is not None else f"{target!r} is no group"
     if kind == "r":
-        script.has_globals = True
+        if target.lower() == "privategroups":
+            script.names_private_groups = True
+        else:
+            script.has_globals = True
         if target.lower() not in REMOVES:
             return f"there is no r {target!r}{names.did_you_mean(target, REMOVES)}"
         if enabled:
@@ -196,7 +200,7 @@ def _read_properties(text: str, file: str) -> Script:
         problem = _take_property(script, found["kind"], key, value, line, enabled=not found["off"])
         if problem:
             problems.append(f"{Place(file, line)}: {problem}")
-    if not problems and not script.elements and not script.has_globals:
+    if not problems and not (script.elements or script.has_globals or script.names_private_groups):
         problems.append(f"{file}: there is no element of a script")
     if problems:
         raise ProfileError(*problems)

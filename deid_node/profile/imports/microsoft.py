@@ -133,10 +133,14 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
 def read_first_form(text: str, file: str, name: str, options: Options) -> Imported:
     """Return the profile for a configuration in the first form: `dicomTagRules` and `parameters`.
 
+    The first tool came to the released form later; a configuration with `rules` is read as such.
+
     Raises:
         ProfileError: the configuration is none; with every finding.
     """
-    top = _top(text, file, "dicomTagRules")
+    top = _top(text, file, "dicomTagRules", "rules")
+    if top.get("dicomTagRules") is None:
+        return read(text, file, name, options)
     reading = _Reading(file)
     draft = _draft(file, name)
     parameters = _settings(reading, top.get("parameters"))
@@ -180,15 +184,14 @@ def _redact_in_first_form(task: Task) -> Written:
     return "X" if written == "Z" else written
 
 
-def _top(text: str, file: str, rules: str) -> Value:
+def _top(text: str, file: str, *rules: str) -> Value:
     top = jsonc.parse(text, file)
     if not top.is_object:
         raise ProfileError(f"{file}: the top is not an object")
-    if top.get(rules) is None:
-        other = "rules" if rules != "rules" else "dicomTagRules"
-        kind = "microsoft" if other == "rules" else "microsoft-poc"
-        hint = f"; with {other} it is of the kind {kind}" if top.get(other) is not None else ""
-        raise ProfileError(f"{file}: there is no {rules}{hint}")
+    if all(top.get(key) is None for key in rules):
+        is_first_form = top.get("dicomTagRules") is not None
+        hint = "; with dicomTagRules it is of the kind microsoft-poc" if is_first_form else ""
+        raise ProfileError(f"{file}: there is no {rules[0]}{hint}")
     return top
 
 

@@ -164,6 +164,15 @@ def test_a_script_that_could_be_of_either_needs_a_dialect(tmp_path: Path, text: 
     assert 'attribute = "X"' in imported("ctp", text, dialect="rsna").toml
 
 
+def test_the_removal_of_private_groups_stands_in_scripts_of_both() -> None:
+    private = '<r en="T" t="privategroups">Remove private groups</r>'
+    rsna = f'<script><e en="T" t="00100020" n="PatientID">@ptid</e>{private}</script>'
+    ctp = f'<script><e en="T" t="00100020" n="PatientID">@empty()</e>{private}</script>'
+
+    assert "RSNA's Anonymizer" in imported("ctp", rsna).toml
+    assert "CTP's DICOM anonymizer" in imported("ctp", ctp).toml
+
+
 def test_an_unknown_dialect_is_an_error() -> None:
     with pytest.raises(ProfileError, match="there is no dialect 'x'"):
         imported("ctp", RSNA, dialect="x")

@@ -454,9 +454,15 @@ def test_ms_2_parts_of_postal_codes_are_listed() -> None:
     assert [one.what for one in result.left_out] == ["keepList", "enablePartialZipCodesForRedact"]
 
 
-def test_the_released_form_under_the_wrong_kind_says_which_is_right() -> None:
-    with pytest.raises(ProfileError, match="with rules it is of the kind microsoft"):
-        imported("microsoft-poc", '{"rules": []}')
+def test_the_later_form_of_the_first_tool_is_read_as_the_released_one() -> None:
+    text = '{"rules": [{"VR": "PN", "method": "redact"}, {"tag": "PatientID", "method": "remove"}]}'
+
+    assert imported("microsoft-poc", text).toml == imported("microsoft", text).toml
+
+
+def test_the_first_form_under_the_released_kind_says_which_is_right() -> None:
+    with pytest.raises(ProfileError, match="with dicomTagRules it is of the kind microsoft-poc"):
+        imported("microsoft", '{"dicomTagRules": []}')
 
 
 def test_what_is_imported_warns_that_it_keeps_the_unlisted(tmp_path: Path) -> None:
