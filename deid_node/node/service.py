@@ -142,7 +142,7 @@ class Node:
         )
         expires = expires_soon(settings)
         if expires is not None:
-            _LOG.warning("node.certificate_expires", date=f"{expires:%Y-%m-%d}")
+            _LOG.warning("node.certificate_expires", expires=f"{expires:%Y-%m-%d}")
         if was_mended(spool):
             found = spool.recovery
             _LOG.warning(

@@ -126,7 +126,7 @@ def test_every_uid_of_all_real_objects_has_one_new_uid_and_no_two_share_one() ->
         except (ObjectRefused, InvalidDicomError, ValueError, AttributeError, EOFError, NotImplementedError):
             continue
 
-    assert len(mapping) > 500
+    assert len(mapping) > 200
     assert [old for old, new in mapping.items() if len(new) > 1] == []
     assert len({uid for new in mapping.values() for uid in new}) == len(mapping)
 
