@@ -81,13 +81,19 @@ class _Repertoire:
 
 def known_term(term: str) -> str | None:
     """Return the defined term that `term` is or can only mean, None for anything else."""
-    stripped = term.strip(" \0")
+    stripped = term.rstrip(" \0").lstrip(" ")
     if stripped in TERMS:
         return stripped
     spelled = " ".join(stripped.upper().split())
     if spelled in TERMS:
         return spelled
     return WRONG_SPELLINGS.get(spelled)
+
+
+def terms_in(value: bytes) -> tuple[str, ...]:
+    """Return the values of (0008,0005) as they are written, without padding; empty when there is none."""
+    text = value.decode("latin-1").rstrip(" \0").lstrip(" ")
+    return tuple(part.strip(" ") for part in text.split("\\")) if text else ()
 
 
 def known_terms(charsets: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from deid_node.engine.charset import decode
+from deid_node.engine.charset import decode, known_terms
 from deid_node.engine.deidentified import Buffers, Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
@@ -303,11 +303,13 @@ class HeaderWriter:
 
 
 def _check_structure(facts: Facts) -> None:
-    """Refuse attributes that decide how others are read and have a VR of another kind."""
+    """Refuse an object whose texts could not be read: a character set or VR that is none."""
     for tag, vr in _STRUCTURE.items():
         element = facts.element(tag)
         if element is not None and vr_in(element[0]) not in (vr, "UN"):
             raise Malformed(f"not of VR {vr}", path=keyword_of(tag))
+    if known_terms(facts.charsets) is None:
+        raise Rejected("a character set that is none of PS3.3 C.12.1.1.2", code="character-set")
 
 
 def _check_uid(uid: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from deid_node.engine.charset import decode
+from deid_node.engine.charset import decode, terms_in
 from deid_node.engine.encoding import (
     IMPLICIT_LITTLE,
     ITEM,
@@ -143,7 +143,6 @@ def _charsets(b: bytes, elements: list[Element], outer: tuple[str, ...]) -> tupl
     for code, _, v, q in elements:
         if code >> 16 >= _SPECIFIC_CHARACTER_SET:
             if code >> 16 == _SPECIFIC_CHARACTER_SET:
-                text = b[v:q].decode("latin-1").strip(" \0")
-                return tuple(part.strip() for part in text.split("\\")) if text else outer
+                return terms_in(b[v:q]) or outer
             break
     return outer

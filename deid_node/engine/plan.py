@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
+from deid_node.engine.charset import terms_in
 from deid_node.engine.encoding import IMPLICIT_LITTLE, ODD, UN_SEQUENCE, Encoding, vr_in
 from deid_node.engine.nested import encoding_within, items
 from deid_node.engine.scan import Element
@@ -95,9 +96,8 @@ class Place:
             return self.subject.facts.charsets
         for code, _, v, q in self.elements:
             if code >> 16 >= SPECIFIC_CHARACTER_SET:
-                if code >> 16 == SPECIFIC_CHARACTER_SET and q > v:
-                    text = self.b[v:q].decode("latin-1").strip(" \0")
-                    return tuple(part.strip() for part in text.split("\\"))
+                if code >> 16 == SPECIFIC_CHARACTER_SET:
+                    return terms_in(self.b[v:q]) or self.outer.charsets
                 break
         return self.outer.charsets
 

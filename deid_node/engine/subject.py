@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 
-from deid_node.engine.charset import decode
+from deid_node.engine.charset import decode, terms_in
 from deid_node.engine.deidentified import Finding
 from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
 from deid_node.engine.identity import identity_values
@@ -77,8 +77,7 @@ class Facts:
     @cached_property
     def charsets(self) -> tuple[str, ...]:
         """The values of Specific Character Set of the dataset, empty when absent."""
-        text = self.ascii(SPECIFIC_CHARACTER_SET)
-        return tuple(part.strip() for part in text.split("\\")) if text else ()
+        return terms_in(self.raw(SPECIFIC_CHARACTER_SET) or b"")
 
     def text(self, tag: int) -> str:
         """Return a top-level text without padding; what cannot be decoded is read as Latin-1."""

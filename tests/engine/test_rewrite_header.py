@@ -62,6 +62,17 @@ def test_what_decides_how_others_are_read_has_its_own_vr(form: Form, tag: int, v
         run(_KEEP_ALL, b"".join(elements.values()), form)
 
 
+@_PER_FORM
+@pytest.mark.parametrize(
+    "term", [b"ISO_IR 999", b"words ", b"ISO_IR 100\\words", b"\0\0ISO_IR 100", b"ISO_IR\0 100 "]
+)
+def test_an_unknown_character_set_is_rejected(form: Form, term: bytes) -> None:
+    with pytest.raises(Rejected) as refusal:
+        run(_KEEP_ALL, form.dataset(form.element(0x00080005, "CS", term)), form)
+
+    assert refusal.value.code == "character-set"
+
+
 _NO_UIDS = (
     "../../etc/passwd",
     "1.2.3\\1.2.4",
