@@ -18,6 +18,7 @@ from deid_node.engine.plan import Place
 from deid_node.engine.scan import Element
 from deid_node.engine.subject import Subject
 from deid_node.errors import Fault
+from deid_node.profile.functions import cannot_take
 from deid_node.profile.procedure import Call
 from deid_node.profile.template import Field, Template
 from deid_node.standard.dictionary import keyword_of, vr_of
@@ -91,6 +92,8 @@ def _context(subject: Subject, vr: str, tag: int) -> Context:
 
 def _function(call: Call) -> ValueFunction:
     def apply(value: bytes, vr: str, element: Element, place: Place) -> bytes | None:
+        if cannot_take(call, vr):
+            return None  # a mask reached it, and its VR is only known here: private, or another than usual
         context = _context(place.subject, vr, element[0] >> 16)
         if vr in _BYTES and call.name == "hash":
             return hashed_bytes(value, call.params, context)

@@ -16,6 +16,7 @@ from typing import Final
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
 from deid_node.profile.compile import compile_chain
+from deid_node.profile.functions import FUNCTIONS
 from deid_node.profile.grand_challenge import JSONProcedure
 from deid_node.profile.imports.imported import Imported, LeftOut, Secret
 from deid_node.profile.layers import matched
@@ -192,7 +193,7 @@ class Draft:
             step = row.parsed.last
             if not step.is_wide or step.kind is Kind.ANY or does(row.what) in _SPARES:
                 continue
-            emptied = matched(step).intersection(_IDENTIFIES_OBJECT) if does(row.what) in _EMPTIES else set()
+            emptied = matched(step).intersection(_IDENTIFIES_OBJECT) if _leaves_no_uid(row.what) else set()
             for tag in sorted(emptied - named):
                 self.add(names.written(tag), "U", row.line, row.source, f"{row.source} would leave none")
                 self.leave_out(row.line, row.source, f"{names.written(tag)} must be there; a new UID instead")
@@ -254,6 +255,14 @@ def does(what: Written) -> str:
     if isinstance(what, Mapping):
         return str(what.get("do") or what.get("action") or "value")
     return "cases"
+
+
+def _leaves_no_uid(what: Written) -> bool:
+    """Tell whether a row takes UIDs away: it empties, or does what cannot be done to a UID."""
+    function = FUNCTIONS.get(does(what))
+    return does(what) in _EMPTIES or (
+        function is not None and bool(function.vrs) and "UI" not in function.vrs
+    )
 
 
 def _write(rows: Iterable[Row], lines: list[str], at: dict[int, Row]) -> None:

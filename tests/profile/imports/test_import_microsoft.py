@@ -460,6 +460,17 @@ def test_the_later_form_of_the_first_tool_is_read_as_the_released_one() -> None:
     assert imported("microsoft-poc", text).toml == imported("microsoft", text).toml
 
 
+def test_a_mask_of_everything_that_encrypts_leaves_objects_with_uids(tmp_path: Path) -> None:
+    result = one("(xxxx,xxxx)", "encrypt")
+
+    ds = run(result, tmp_path)
+
+    assert ds.SOPInstanceUID.startswith("2.25.")
+    assert ds.StudyInstanceUID.startswith("2.25.")
+    assert "CompressedSamples" not in str(ds.get("PatientName", ""))
+    assert 'SOPInstanceUID = "U"  # encrypt of (xxxx,xxxx) would leave none' in result.toml
+
+
 def test_the_first_form_under_the_released_kind_says_which_is_right() -> None:
     with pytest.raises(ProfileError, match="with dicomTagRules it is of the kind microsoft-poc"):
         imported("microsoft", '{"dicomTagRules": []}')
