@@ -295,6 +295,10 @@ def _normal(vr: str, value: bytes) -> bytes:
     return value + b"\0" * (len(value) % 2)
 
 
+_DUMMY_OF_UN = dummy("UN", Dummies.STANDARD, little_endian=True)
+_DUMMIES_OF_LO = [dummy("LO", dummies, little_endian=True) for dummies in Dummies]
+
+
 def _is_creator(tag: int) -> bool:
     return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
@@ -320,8 +324,8 @@ def differences(expected: Tree, actual: Tree, path: str = "") -> list[str]:
                 found.append(f"{place} unchanged")
         elif vr != actual_vr and "UN" not in (vr, actual_vr):
             found.append(f"{place} VR {vr} became {actual_vr}")
-        elif _is_creator(tag):
-            continue  # that it stands there is compared; coded as UN, its dummy may be one of LO or of UN
+        elif vr == "UN" and _is_creator(tag) and wanted == _DUMMY_OF_UN and value in _DUMMIES_OF_LO:
+            continue  # the engine knows that a creator is LO where implicit VR does not say so (PS3.5 7.8.1)
         elif isinstance(value, bytes) and _normal(vr, wanted) != _normal(vr, value):
             found.append(f"{place} {vr} other value")
     return sorted(found)

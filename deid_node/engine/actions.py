@@ -13,7 +13,7 @@ from typing import Final
 from deid_node.engine.charset import CHARSET_VRS, decode, encode
 from deid_node.engine.dates import shift_by_days
 from deid_node.engine.dummies import dummy, empty
-from deid_node.engine.encoding import LONG_VRS, ODD, UNDEFINED, vr_in
+from deid_node.engine.encoding import LONG_VRS, ODD, vr_in
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
@@ -368,6 +368,3 @@ class _Value:
         value = place.b[element[2] : element[3]]
         new = self.function(value, self.vr, element, place)
         return b"" if new is None else rebuilt(element, place, new)
-
-
-__all__ = ["UNDEFINED", "Constant", "Reject", "compile_rule", "is_sequence", "path_of", "rebuilt"]
