@@ -119,8 +119,11 @@ class ObjectIntake(Protocol):
         """Return the answer, once, after the last fragment; the object is durable when it is 0000."""
         ...
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        """Forget the object and take note: it is answered with a refusal that is not the intake's."""
+
     def abort(self) -> None:
-        """Forget the object: the association died, or a limit was passed, in the middle of it."""
+        """Forget the object: the association died in the middle of it, and nobody is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,9 @@ class Intake(Protocol):
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""
         ...
+
+    def refused(self, caller: Caller, request: StoreRequest, answer: StoreAnswer) -> None:
+        """Take note of an object that is refused for its C-STORE-RQ; the UIDs are as they came."""
 
     def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
         """Answer a caller that asks us to keep instances (PS3.4 J.3.2)."""

@@ -55,6 +55,9 @@ class Swallowed:
         """Return the answer."""
         return self._answer
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        """There is nothing to forget, and it is noted already."""
+
     def abort(self) -> None:
         """There is nothing to forget."""
 
@@ -79,12 +82,12 @@ class Reception:
         if self._bytes > self._max_bytes:
             if self._bytes > 2 * self._max_bytes:
                 raise ProtocolViolation("dataset-too-long", AbortReason.USER)
-            self._swallow(_TOO_LONG)
+            self._refuse(_TOO_LONG)
         try:
             self._intake.feed(piece)
         except Exception as error:
             _report("feed", error)
-            self._swallow(FAULT)
+            self._refuse(FAULT)
 
     def finish(self) -> StoreAnswer:
         """Return the answer for the complete dataset."""
@@ -97,17 +100,21 @@ class Reception:
 
     def abort(self) -> None:
         """Forget the object, unless it was finished."""
-        self._swallow(FAULT)
-
-    def _swallow(self, answer: StoreAnswer) -> None:
-        intake, self._intake = self._intake, Swallowed(answer)
-        if isinstance(intake, Swallowed):
-            self._intake = intake
-            return
+        intake, self._intake = self._intake, Swallowed(FAULT)
         try:
             intake.abort()
         except Exception as error:
             _report("abort", error)
+
+    def _refuse(self, answer: StoreAnswer) -> None:
+        """Let the intake forget the object, and swallow the rest of it; the first answer counts."""
+        if isinstance(self._intake, Swallowed):
+            return
+        intake, self._intake = self._intake, Swallowed(answer)
+        try:
+            intake.refuse(answer)
+        except Exception as error:
+            _report("refuse", error)
 
 
 def receive(
@@ -115,6 +122,12 @@ def receive(
 ) -> ObjectIntake:
     """Return who takes the dataset of a C-STORE-RQ: the intake, or a refusal (PS3.7 9.1.1, PS3.4 B.2.3)."""
     refusal = _refusal(request, abstract_syntax)
+    asked = StoreRequest(
+        sop_class_uid=request.sop_class_uid,
+        sop_instance_uid=request.sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax,
+        message_id=request.message_id or 0,
+    )
     if refusal is not None:
         _LOG.info(
             "dimse.store_refused",
@@ -122,17 +135,13 @@ def receive(
             status=refusal.status.code,
             reason=refusal.comment,
         )
+        try:
+            intake.refused(caller, asked, refusal)
+        except Exception as error:
+            _report("refused", error)
         return Swallowed(refusal)
     try:
-        return intake.begin(
-            caller,
-            StoreRequest(
-                sop_class_uid=request.sop_class_uid,
-                sop_instance_uid=request.sop_instance_uid,
-                transfer_syntax_uid=transfer_syntax,
-                message_id=request.message_id or 0,
-            ),
-        )
+        return intake.begin(caller, asked)
     except Exception as error:
         _report("begin", error)
         return Swallowed(FAULT)
@@ -191,6 +200,9 @@ class Conversation:
         except CommitmentError:
             status = StoreStatus.INVALID_ARGUMENT
         return StoreAnswer(status)
+
+    def refuse(self, answer: StoreAnswer) -> None:
+        """What is answered is not understood."""
 
     def abort(self) -> None:
         """There is nothing to forget."""

@@ -22,6 +22,7 @@ from deid_node.dimse.association import (
     StoreRequest,
 )
 from deid_node.dimse.commitment import PUSH_MODEL, CommitmentReport, CommitmentRequest
+from deid_node.dimse.reception import Swallowed
 from deid_node.dimse.status import StoreStatus
 from deid_node.engine.rewrite import Rewrite
 from deid_node.errors import (
@@ -46,6 +47,7 @@ from deid_node.settings import OnReject
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Origin, Refusal
 from deid_node.spool.spool import Spool
+from deid_node.standard.values import is_uid
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -80,6 +82,14 @@ _NO_IDENTITY: Final = StoreAnswer(
 _HELD: Final = StoreAnswer(
     StoreStatus.OUT_OF_RESOURCES, "Held: a lookup table lacks a row; send it again later"
 )
+# Of what the acceptor answers by itself.
+_CODES: Final = {
+    StoreStatus.DATASET_MISMATCH: Mismatch.code,
+    StoreStatus.INVALID_INSTANCE: "no-sop-instance",
+    StoreStatus.CANNOT_UNDERSTAND: "no-dataset",
+    StoreStatus.LIMIT_EXCEEDED: LimitExceeded.code,
+    StoreStatus.PROCESSING_FAILURE: "fault-of-node",
+}
 _BY_CODE: Final = {"no-sop-class": _NO_IDENTITY, "no-sop-instance": _NO_IDENTITY, "held": _HELD}
 
 
@@ -171,6 +181,18 @@ class NodeIntake:
             return self._commitment is not None and self._commitment.is_taken(caller, route)
         return route is not None and route.takes(abstract_syntax)
 
+    def refused(self, caller: Caller, request: StoreRequest, answer: StoreAnswer) -> None:
+        """Write down an object that is refused for what its request says."""
+        self._write_down(caller, request, answer, _CODES.get(answer.status, "refused"))
+
+    def _write_down(self, caller: Caller, request: StoreRequest, answer: StoreAnswer, code: str) -> None:
+        route = self._gates[1].called(caller.called)
+        refusal = _refusal_of(route, caller, request, code, answer.comment)
+        _record(self._spool, refusal)
+        self._records.tell(
+            "object-refused", caller, route=refusal.route, code=code, status=answer.status.code
+        )
+
     def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
         """Answer a caller that asks for storage commitment, as its route says."""
         peers, routes = self._gates
@@ -195,31 +217,13 @@ class NodeIntake:
         peers, routes = self._gates
         route = routes.called(caller.called)
         if route is None:
-            return _Answered(_NO_ROUTE)
+            self._write_down(caller, request, _NO_ROUTE, "no-route")
+            return Swallowed(_NO_ROUTE)
         if not route.is_open_to(peers.names_of(caller)):
-            refusal = _refusal_of(route, caller, request, "not-authorized", "the peer may not use this route")
-            _record(self._spool, refusal)
-            self._records.tell("object-refused", caller, route=route.name, code="not-authorized")
-            return _Answered(_NOT_AUTHORIZED)
+            self._write_down(caller, request, _NOT_AUTHORIZED, "not-authorized")
+            return Swallowed(_NOT_AUTHORIZED)
         sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
         return _Arrival(self._spool, route, caller, request, sealer, self._memory.share(), self._records)
-
-
-class _Answered:
-    """An object whose answer is known before its first byte."""
-
-    def __init__(self, answer: StoreAnswer) -> None:
-        self._answer = answer
-
-    def feed(self, piece: memoryview) -> None:
-        """Swallow it."""
-
-    def finish(self) -> StoreAnswer:
-        """Return the answer."""
-        return self._answer
-
-    def abort(self) -> None:
-        """Nothing was begun."""
 
 
 class _Arrival:
@@ -300,9 +304,15 @@ class _Arrival:
         self._drop()
         return self._answer
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        """Forget the object and write down why: the acceptor found more than it may hold, or a fault."""
+        self._drop()
+        self._record_refusal(ObjectRefused(answer.comment, code=_CODES.get(answer.status, "fault")), answer)
+
     def abort(self) -> None:
         """Forget the object: the sender heard nothing and keeps it."""
         self._drop()
+        self._count("interrupted", "the association ended before the object did")
         _LOG.info("node.object_aborted", association=self._caller.association, route=self._route.name)
 
     def _commit(self) -> StoreAnswer:
@@ -343,15 +353,20 @@ class _Arrival:
             elif isinstance(error, NotForwarded):
                 self._answer = error.answer
                 self._tell_not_forwarded(error)
+                if error.answer.status == StoreStatus.OUT_OF_RESOURCES:
+                    self._count("not-forwarded", "not taken by the destination; the sender was asked to wait")
             elif isinstance(error, SpoolError | OSError | MemoryError):
                 self._answer = _NO_RESOURCES
                 self._tell("node.object_not_kept", error)
+                self._count("not-kept", "out of memory, disk or descriptors; the sender was asked to wait")
             else:
                 self._answer = _OUR_FAULT
                 self._tell("node.fault", error)
+                self._count("fault-of-node", "an error of the program")
         elif self._refused is not None:  # the quarantine could not take it
             self._refused, self._answer = None, _NO_RESOURCES
             self._tell("node.object_not_kept", error)
+            self._count("not-kept", "the quarantine cannot be written; the sender was asked to wait")
         if self._refused is None:
             self._drop()
         else:
@@ -396,6 +411,13 @@ class _Arrival:
             quarantined=kept,
         )
 
+    def _count(self, code: str, reason: str) -> None:
+        """Count an object that its sender still has; which one is not kept, so that the rows stay few."""
+        origin = _origin(self._caller)
+        sop_class = self._request.sop_class_uid
+        row = Refusal(self._route.name, code, reason, sop_class_uid=sop_class, origin=origin)
+        _record(self._spool, row, may_be_lost=True)
+
     def _tell_not_forwarded(self, error: NotForwarded) -> None:
         _LOG.warning(
             "node.object_not_forwarded",
@@ -424,15 +446,18 @@ def _origin(caller: Caller) -> Origin:
 
 
 def _refusal_of(
-    route: Route, caller: Caller, request: StoreRequest, code: str, reason: str, *, path: str = ""
+    route: Route | None, caller: Caller, request: StoreRequest, code: str, reason: str, *, path: str = ""
 ) -> Refusal:
+    """Return the row of an object; what of its request cannot be a UID is not written down."""
     uid = request.sop_instance_uid.encode("ascii", errors="replace")
-    digest = route.deidentifier.pseudonyms.digest("duplicate", uid)
-    return Refusal(route.name, code, reason, path, digest, request.sop_class_uid, _origin(caller))
+    digest = route.deidentifier.pseudonyms.digest("duplicate", uid) if route is not None and uid else b""
+    sop_class_uid = request.sop_class_uid if is_uid(request.sop_class_uid) else ""
+    name = route.name if route is not None else ""
+    return Refusal(name, code, reason, path, digest, sop_class_uid, _origin(caller))
 
 
-def _record(spool: Spool, refusal: Refusal) -> None:
+def _record(spool: Spool, refusal: Refusal, *, may_be_lost: bool = False) -> None:
     try:
-        spool.record_refusal(refusal)
+        spool.record_refusal(refusal, may_be_lost=may_be_lost)
     except SpoolError as error:
         _LOG.error("node.refusal_not_recorded", code=refusal.code, **describe(error))

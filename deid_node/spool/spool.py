@@ -198,10 +198,10 @@ class Spool:
         """
         self._writer.run(Work(lambda _: None))
 
-    def record_refusal(self, refusal: Refusal) -> None:
-        """Write down an object that was not taken, soon."""
+    def record_refusal(self, refusal: Refusal, *, may_be_lost: bool = False) -> None:
+        """Write down an object that was not taken, soon; when space is short, later or not at all."""
         at = time.time()
-        self._writer.post(Work(lambda conn: ledger.refuse(conn, refusal, at), patient=True))
+        self._writer.post(Work(lambda conn: ledger.refuse(conn, refusal, at), patient=not may_be_lost))
 
     def hold_older(self, destination: str, max_age_s: float) -> int:
         """Hold the entries of a destination that were received too long ago; returns how many."""

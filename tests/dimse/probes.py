@@ -52,5 +52,8 @@ class Null:
     def finish(self) -> StoreAnswer:
         return StoreAnswer(StoreStatus.SUCCESS)
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        pass
+
     def abort(self) -> None:
         pass

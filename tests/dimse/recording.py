@@ -31,6 +31,7 @@ class Taken:
     request: StoreRequest
     answer: StoreAnswer | None
     content: bytearray = field(default_factory=bytearray)
+    refused: list[StoreAnswer] = field(default_factory=list)
     finished: int = 0
     aborted: int = 0
     before_answer: Callable[[], object] = lambda: None
@@ -44,6 +45,10 @@ class Taken:
         if self.answer is None:
             raise RuntimeError("PATIENT^NAME in the text of an exception")
         return self.answer
+
+    def refuse(self, answer: StoreAnswer) -> None:
+        self.refused.append(answer)
+        self.aborted += 1
 
     def abort(self) -> None:
         self.aborted += 1
@@ -64,6 +69,7 @@ class RecordingIntake:
         self.before_answer: Callable[[], object] = lambda: None
         self.callers: list[Caller] = []
         self.objects: list[Taken] = []
+        self.noted: list[tuple[StoreRequest, StoreAnswer]] = []
         self._lock = threading.Lock()
 
     def may_connect(self, address: str) -> bool:
@@ -84,6 +90,9 @@ class RecordingIntake:
     def commitment_reported(self, caller: Caller, report: CommitmentReport) -> StoreStatus:
         self.reported.append(report)
         return StoreStatus.SUCCESS
+
+    def refused(self, caller: Caller, request: StoreRequest, answer: StoreAnswer) -> None:
+        self.noted.append((request, answer))
 
     def begin(self, caller: Caller, request: StoreRequest) -> Taken:
         taken = Taken(caller, request, self.answer, before_answer=self.before_answer)

@@ -49,6 +49,12 @@ class Faulty:
         self._call("finish")
         return StoreAnswer(StoreStatus.SUCCESS)
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        self._call(f"refuse {answer.status.code}")
+
+    def refused(self, caller: Caller, request: StoreRequest, answer: StoreAnswer) -> None:
+        self._call(f"refused {answer.status.code}")
+
     def abort(self) -> None:
         self._call("abort")
 
@@ -62,8 +68,8 @@ def reception_of(intake: Faulty, max_bytes: int = 1000) -> Reception:
     [
         ((), ["begin", "feed", "feed", "finish"], StoreStatus.SUCCESS),
         (("begin",), ["begin"], StoreStatus.PROCESSING_FAILURE),
-        (("feed",), ["begin", "feed", "abort"], StoreStatus.PROCESSING_FAILURE),
-        (("feed", "abort"), ["begin", "feed", "abort"], StoreStatus.PROCESSING_FAILURE),
+        (("feed",), ["begin", "feed", "refuse 0110"], StoreStatus.PROCESSING_FAILURE),
+        (("feed", "refuse 0110"), ["begin", "feed", "refuse 0110"], StoreStatus.PROCESSING_FAILURE),
         (("finish",), ["begin", "feed", "feed", "finish"], StoreStatus.PROCESSING_FAILURE),
     ],
 )
@@ -102,17 +108,20 @@ def test_a_dataset_over_the_limit_is_forgotten_read_on_and_then_given_up() -> No
     with pytest.raises(ProtocolViolation, match="dataset-too-long"):
         reception.feed(PIECE)
 
-    assert intake.calls == ["begin", "feed", "feed", "abort"]
+    assert intake.calls == ["begin", "feed", "feed", "refuse C102"]
     assert reception.finish().status == StoreStatus.LIMIT_EXCEEDED
 
 
 def test_a_request_that_is_refused_before_its_dataset_is_told_in_the_log() -> None:
     request = read_command(store_rq(instance="no UID"))
 
+    intake = Faulty()
+
     with capture_logs() as events:
-        answer = receive(Faulty(), CALLER, request, CT, EXPLICIT).finish()
+        answer = receive(intake, CALLER, request, CT, EXPLICIT).finish()
 
     assert answer.status == StoreStatus.INVALID_INSTANCE
+    assert intake.calls == ["refused 0117"]
     assert events == [
         {
             "event": "dimse.store_refused",

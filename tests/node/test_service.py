@@ -100,20 +100,22 @@ def test_each_refusal_has_its_status_and_is_recorded(
             "truncated": store(node, cut),
             "other instance": store(node, CT, sop_instance_uid="1.2.3"),
             "other class": store(node, CT, sop_class_uid="1.2.840.10008.5.1.4.1.1.4"),
+            "no UID": store(node, CT, sop_instance_uid="../../../x"),
             "no class": store(node, edited(tmp_path, SOPClassUID=None)),
             "burned in": store(node, edited(tmp_path, BurnedInAnnotation="YES")),
         }
-        wait_for(lambda: len(refusals(node)) == 5, "all refusals are recorded")
+        wait_for(lambda: len(refusals(node)) == 6, "all refusals are recorded")
         codes = set(refusals(node))
 
     assert {name: answer.status.code for name, answer in answers.items()} == {
         "truncated": "C101",
         "other instance": "A900",
         "other class": "A900",
+        "no UID": "0117",
         "no class": "A900",
         "burned in": "C107",
     }
-    assert codes == {"malformed", "mismatch", "no-sop-class", "rejected"}
+    assert codes == {"malformed", "mismatch", "no-sop-class", "no-sop-instance", "rejected"}
     assert stored(state / "out") == []
     assert not list((state / "spool" / "incoming").iterdir())
 
