@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pydicom
@@ -9,7 +10,7 @@ import pytest
 
 from deid_node.cli import main
 from deid_node.commands.exit_codes import ExitCode
-from tests.node.running import CT
+from tests.node.running import CT, running
 from tests.peers import LOOPBACK, storescp
 
 
@@ -43,3 +44,21 @@ def test_a_host_that_is_not_known_is_told(capsys: pytest.CaptureFixture[str]) ->
 
     assert code == ExitCode.UNAVAILABLE
     assert "the host name cannot be looked up" in capsys.readouterr().err
+
+
+def test_what_the_peer_remarks_is_told_with_the_status(
+    capsys: pytest.CaptureFixture[str], state: Path, tmp_path: Path
+) -> None:
+    ds = pydicom.dcmread(CT)
+    ds.BurnedInAnnotation = "YES"
+    ds.save_as(path := tmp_path / "in.dcm")
+    with running(state) as node:
+        words = ["send", str(path), LOOPBACK, str(node.address[1]), "DEIDNODE"]
+        code = main(words)
+        told = capsys.readouterr().err
+        main([*words, "--json"])
+
+    assert code == ExitCode.INCOMPLETE
+    assert told == f"{path}: answered C107H, and says: Rejected by a rule of the profile.\n"
+    [result] = json.loads(capsys.readouterr().out)
+    assert (result["status"], result["comment"]) == ("C107", "Rejected by a rule of the profile")

@@ -97,10 +97,15 @@ def send(
         results += [_Result(file.path, None, f"not sent: {error}") for file in batch if file.path not in done]
     bad = [result for result in results if result.status != "0000"]
     if as_json:
-        print_json([{"file": str(r.path), "status": r.status, "problem": r.problem} for r in results])
+        print_json(
+            [
+                {"file": str(r.path), "status": r.status, "problem": r.problem, "comment": r.comment}
+                for r in results
+            ]
+        )
     else:
         for result in bad:
-            complain(f"{result.path}: {result.problem or f'answered {result.status}H'}.")
+            complain(f"{result.path}: {_told(result)}.")
         say(f"{len(results) - len(bad)} of {len(results)} stored.")
     if bad:
         leave(ExitCode.INCOMPLETE)
@@ -108,11 +113,17 @@ def send(
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What became of one file: the status that was answered, or why there is none."""
+    """What became of one file: status and Error Comment that were answered, or why there are none."""
 
     path: Path
     status: str | None
     problem: str = ""
+    comment: str = ""
+
+
+def _told(result: _Result) -> str:
+    said = f", and says: {result.comment}" if result.comment else ""
+    return result.problem or f"answered {result.status}H{said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +221,4 @@ def _send(batch: list[_File], peer: Peer, results: list[_Result]) -> None:
                 except ContextNotAcceptedError as error:
                     results.append(_Result(file.path, None, str(error)))
                 else:
-                    results.append(_Result(file.path, answer.status.code))
+                    results.append(_Result(file.path, answer.status.code, comment=answer.comment))

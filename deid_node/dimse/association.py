@@ -62,7 +62,11 @@ class StoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """The answer to a C-STORE-RQ: status, and a fixed text of at most 64 characters without values."""
+    """The answer to a C-STORE-RQ: status, and a text of at most 64 characters.
+
+    Ours is fixed and without values. That of a peer may hold anything: it is for the person who sends a
+    file, and for no log.
+    """
 
     status: StoreStatus
     comment: str = ""

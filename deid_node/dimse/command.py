@@ -68,6 +68,7 @@ class Command:
     sop_instance_uid: str
     has_dataset: bool
     type_id: int | None = None
+    comment: str = ""
 
     @property
     def is_request(self) -> bool:
@@ -105,6 +106,7 @@ def read_command(raw: bytes | bytearray) -> Command:
         sop_instance_uid=_text(values, _AFFECTED_SOP_INSTANCE) or _text(values, _REQUESTED_SOP_INSTANCE),
         has_dataset=_number(values, _DATASET_TYPE) not in (None, _NO_DATASET),
         type_id=_number(values, _EVENT_TYPE if command_field in _EVENTS else _ACTION_TYPE),
+        comment=_said(values.get(_ERROR_COMMENT, b"")),
     )
 
 
@@ -169,6 +171,12 @@ def _number(values: dict[int, bytes], elem: int) -> int | None:
 def _text(values: dict[int, bytes], elem: int) -> str:
     """Return a UID; bytes outside ASCII become a character that no UID has."""
     return values.get(elem, b"").strip(b"\0 ").decode("ascii", errors="replace")
+
+
+def _said(comment: bytes) -> str:
+    """Return what a peer remarked, fit for a terminal: of at most 64 printable characters."""
+    text = comment[:MAX_COMMENT].strip(b"\0 ").decode("ascii", errors="replace")
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _command_set(*elements: bytes) -> bytes:

@@ -269,7 +269,7 @@ class Requestor:
             answer = self._answer(context_id, CommandField.C_STORE_RSP, message_id)
             if answer.sop_instance_uid not in ("", sop_instance_uid):
                 raise AssociationError("the peer answered for another SOP instance")
-            return StoreAnswer(_status(answer), "")
+            return StoreAnswer(_status(answer), answer.comment)
         except BaseException:
             self.abort()
             raise

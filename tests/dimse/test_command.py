@@ -99,3 +99,11 @@ def test_a_peer_without_a_limit_gets_our_own() -> None:
     assert fragment_bytes(0) == 128 * 1024 - 6
     assert fragment_bytes(16384) == 16378
     assert fragment_bytes(16383) == 16376
+
+
+def test_a_remark_of_a_peer_does_nothing_to_a_terminal() -> None:
+    remark = b"\x1b[2Jgone\x07" + b"x" * 100
+    raw = response(read_command(store_rq()), StoreAnswer(StoreStatus.REJECTED, "odd "))
+    raw = raw.replace(b"\x04\0\0\0odd ", len(remark).to_bytes(4, "little") + remark)
+
+    assert read_command(raw).comment == "?[2Jgone?" + "x" * 55
