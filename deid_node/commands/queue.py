@@ -16,7 +16,7 @@ from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from deid_node.spool.desk import Desk, Selection
+    from deid_node.spool.desk import Desk, Outage, Selection
 
 app = typer.Typer(
     name="queue", help="What waits for a destination: list, retry, drop.", rich_markup_mode=None
@@ -62,10 +62,16 @@ def list_entries(
     as_json: Json = False,
 ) -> None:
     """List entries that are not settled: pending, deferred, held, refused."""
-    entries = _desk(config).queue(_selection(None, states, destination, study), limit=limit)
+    desk = _desk(config)
+    entries = desk.queue(_selection(None, states, destination, study), limit=limit)
+    outages = desk.outages()
     if as_json:
-        print_json([asdict(entry) for entry in entries])
+        out = {name: asdict(outage) for name, outage in outages.items()}
+        print_json([{**asdict(entry), "destination_out": out.get(entry.destination)} for entry in entries])
         return
+    for name, outage in outages.items():
+        if destination in (None, name):
+            say(f"{name}: {_out(outage)}")
     if not entries:
         say("Nothing waits.")
         return
@@ -128,7 +134,11 @@ def drop(
     print_json({"dropped": count}) if as_json else say(f"{count} dropped.")
 
 
-def status(config: Config = None, as_json: Json = False) -> None:
+def status(
+    studies: Annotated[bool, typer.Option("--studies", help="Also one line for each study.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Count what was received, refused and delivered, for each study and destination."""
     counts = _desk(config).status()
     if as_json:
@@ -138,10 +148,20 @@ def status(config: Config = None, as_json: Json = False) -> None:
     for destination, states in sorted(counts.destinations.items()):
         oldest = counts.oldest_unsettled_at.get(destination)
         age = "" if oldest is None else f"oldest {_span(time.time() - oldest)}"
-        rows.append((destination, _counted(states), age))
+        out = counts.outages.get(destination)
+        rows.append((destination, _counted(states), age, "" if out is None else _out(out)))
     say(f"{sum(study.objects for study in counts.studies)} objects of {len(counts.studies)} studies.")
     if rows:
-        print_table(("destination", "objects", ""), rows)
+        print_table(("destination", "objects", "", ""), rows)
+    if studies:
+        print_table(
+            ("study", "objects", "again", "revisions", "destination", "of it"),
+            (
+                (study.study_uid, study.objects, study.duplicates, study.revisions, name, _counted(states))
+                for study in counts.studies
+                for name, states in sorted(study.destinations.items())
+            ),
+        )
     if counts.refusals:
         say("Not taken:")
         print_table(
@@ -179,6 +199,10 @@ def _asked(
 
 def _counted(states: Any) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+
+
+def _out(outage: Outage) -> str:
+    return f"out for {_span(time.time() - outage.since)}: {outage.why}"
 
 
 def _span(seconds: float) -> str:

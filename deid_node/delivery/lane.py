@@ -53,12 +53,20 @@ Watcher = Callable[[LaneStatus], None]
 """Told when a destination goes out of use and when it is back."""
 
 
+Alarm = Callable[[str, float, float], None]
+"""Told the destination, the age of its oldest waiting entry, and which limit it passed, 0 for none."""
+
+
 def observe_nothing(entry: Entry, outcome: Outcome) -> None:
     """Nobody listens."""
 
 
 def watch_nothing(status: LaneStatus) -> None:
     """Nobody watches."""
+
+
+def alarm_nobody(destination: str, age_s: float, limit_s: float) -> None:
+    """Nobody is told."""
 
 
 class Lane:
@@ -72,6 +80,7 @@ class Lane:
         *,
         observe: Observer = observe_nothing,
         watch: Watcher = watch_nothing,
+        alarm: Alarm = alarm_nobody,
         takes_over: Callable[[str], bool] = lambda _: True,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -83,6 +92,8 @@ class Lane:
             policy: how.
             observe: called from the lane's threads; it must not block.
             watch: the same.
+            alarm: the same; called when what waits passes one more of the ages of the policy, and with
+                none passed when it has caught up.
             takes_over: whether a fallback destination can be used now.
             chance: random numbers from 0 to 1.
         """
@@ -93,6 +104,8 @@ class Lane:
         self._observe = observe
         self._watch = watch
         self._watched_as_usable = True
+        self._alarm = alarm
+        self._age_told = 0.0
         self._takes_over = takes_over
         self._chance = chance
         self._bell = spool.bell(self.name)
@@ -210,11 +223,19 @@ class Lane:
                 self._breaker.begin_probe()
         if keeps_house:
             self._spool.hold_older(self.name, self._policy.max_age_s)
+            self._look_at_age()
         if probes:
             wait_s = self._probe()
         if wait_s:
             self._reroute()
         return wait_s
+
+    def _look_at_age(self) -> None:
+        age_s = self._spool.oldest_waiting_s(self.name)
+        passed = max((limit_s for limit_s in self._policy.alarms_s if age_s >= limit_s), default=0.0)
+        before, self._age_told = self._age_told, passed
+        if passed > before or (before and not passed):
+            self._alarm(self.name, age_s, passed)
 
     def _probe(self) -> float:
         why: str | None = "the probe failed"

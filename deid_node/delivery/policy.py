@@ -55,6 +55,7 @@ class DestinationPolicy:
         first_pause_s, longest_pause_s: after the n-th failed attempt an entry, and after the n-th
             failed probe the lane, waits between nothing and first * 2 ** (n - 1), at most longest.
         max_age_s: an entry that fails and is older than this since it was received is held.
+        alarms_s: ages of the oldest waiting entry at which somebody is told.
         objects_per_s, bytes_per_s: of the whole lane; None is as fast as it goes.
         hours: when it is served; None is always.
         fallback: destinations that take over, the first usable one, when this one could not be
@@ -70,6 +71,7 @@ class DestinationPolicy:
     first_pause_s: float = 5.0
     longest_pause_s: float = 900.0
     max_age_s: float = 14 * _DAY_S
+    alarms_s: tuple[float, ...] = (3600.0, _DAY_S)
     objects_per_s: float | None = None
     bytes_per_s: float | None = None
     hours: Hours | None = None

@@ -89,6 +89,7 @@ def policy_of(destination: FolderSettings | AESettings) -> DestinationPolicy:
         first_pause_s=destination.first_pause_s,
         longest_pause_s=destination.longest_pause_s,
         max_age_s=destination.max_age_s,
+        alarms_s=destination.alarms_s,
         objects_per_s=destination.objects_per_s,
         bytes_per_s=destination.bytes_per_s,
         hours=None if destination.hours is None else Hours.parse(destination.hours),

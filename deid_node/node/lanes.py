@@ -36,13 +36,18 @@ class Lanes:
             tell(entry, outcome)
             observe(entry, outcome)
 
+        def note(status: LaneStatus) -> None:
+            spool.note_outage(status.destination, None if status.circuit == Circuit.CLOSED else status.why)
+            tell_use(status)
+
         self._lanes = {
             name: Lane(
                 spool,
                 destination,
                 policy_of(settings.effective_destinations[name]),
                 observe=tell_all,
-                watch=tell_use,
+                watch=note,
+                alarm=tell_age,
                 takes_over=self._is_usable,
             )
             for name, destination in destinations.items()
@@ -93,6 +98,15 @@ def tell_use(status: LaneStatus) -> None:
         log.info("node.destination_back", out_for_s=round(status.unusable_for_s, 1))
     else:
         log.warning("node.destination_out", reason=status.why)
+
+
+def tell_age(destination: str, age_s: float, limit_s: float) -> None:
+    """Write one event each time that what waits for a destination passes one more age, and at its end."""
+    log = _LOG.bind(destination=destination)
+    if limit_s:
+        log.error("node.destination_behind", oldest_s=round(age_s), limit_s=limit_s)
+    else:
+        log.info("node.destination_caught_up")
 
 
 def _code(status: int | None) -> str | None:

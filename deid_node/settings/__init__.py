@@ -145,6 +145,11 @@ class _DestinationSettings(Section):
     max_age_s: Annotated[float, Field(gt=0)] = Field(
         default=14 * 86400.0, description="An object that still fails at this age is held for a person."
     )
+    alarms_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(3600.0, 86400.0),
+        description="Ages in seconds of the oldest object that waits, each of which is told in the log "
+        "(`node.destination_behind`). An empty list: never.",
+    )
     objects_per_s: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Most objects a second. Unset: as fast as it goes."
     )

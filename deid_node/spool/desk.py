@@ -85,6 +85,14 @@ class QueueEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a destination is out of use, and since when (seconds since 1970)."""
+
+    why: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class RefusalCounts:
     """Objects that were not taken: `objects` different ones, sent `times` times."""
 
@@ -104,6 +112,7 @@ class SpoolStatus:
     refusals: tuple[RefusalCounts, ...]
     destinations: Mapping[str, Mapping[DeliveryState, int]]
     oldest_unsettled_at: Mapping[str, float]
+    outages: Mapping[str, Outage]
 
 
 _QUEUE: Final = """
@@ -152,13 +161,24 @@ class Desk:
             conn.execute("BEGIN")
             found = counts.count(conn, UNSETTLED)
             refusals = conn.execute(_BY_REFUSAL).fetchall()
+            outages = _outages(conn)
             conn.execute("COMMIT")
         return SpoolStatus(
             found.studies,
             tuple(RefusalCounts(*row) for row in refusals),
             found.destinations,
             found.oldest_unsettled_at,
+            outages,
         )
+
+    def outages(self) -> dict[str, Outage]:
+        """Return the destinations that the running node, or the one that crashed, found out of use.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            return _outages(conn)
 
     def last_item(self) -> int:
         """Return the number of the item that came last, 0 when none did.
@@ -275,6 +295,11 @@ class Desk:
     def _ring_for(self, rows: Sequence[tuple[Any, ...]]) -> None:
         for destination in {row[2] for row in rows}:
             self._ring(destination)
+
+
+def _outages(conn: sqlite3.Connection) -> dict[str, Outage]:
+    rows = conn.execute("SELECT destination, why, since FROM outage ORDER BY destination")
+    return {destination: Outage(why, since) for destination, why, since in rows}
 
 
 def _select(conn: sqlite3.Connection, where: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -390,6 +390,27 @@ def reroute(
     return len(rows), names
 
 
+def note_outage(conn: sqlite3.Connection, destination: str, why: str | None, now: float) -> None:
+    """Write down that a destination is out of use and why, or with None that it is back."""
+    conn.execute("DELETE FROM outage WHERE destination = ?", (destination,))
+    if why is not None:
+        conn.execute("INSERT INTO outage VALUES (?, ?, ?)", (destination, why, now))
+
+
+def oldest_waiting(conn: sqlite3.Connection, destination: str) -> float | None:
+    """Return when the oldest object came that still waits for its delivery; of the pending the first."""
+    found = conn.execute(_OLDEST, {"to": destination}).fetchone()[0]
+    return None if found is None else float(found)
+
+
+_OLDEST: Final = """
+SELECT min(received_at) FROM (
+  SELECT * FROM (SELECT i.received_at FROM delivery d JOIN item i ON i.id = d.item
+    WHERE d.destination = :to AND d.state = 'pending' ORDER BY d.id LIMIT 1)
+  UNION ALL
+  SELECT i.received_at FROM delivery d JOIN item i ON i.id = d.item
+    WHERE d.destination = :to AND d.state = 'deferred')
+"""
 _REFUSAL: Final = """
 INSERT INTO refusal (route, code, reason, path, digest, sop_class_uid, calling, called, address,
   association, first_at, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -72,6 +72,7 @@ def recover(root: str, root_fd: int, conn: sqlite3.Connection, *, now: float, ma
     interrupted = conn.execute("SELECT count(*) FROM delivery WHERE state = 'leased'").fetchone()[0]
     ledger.void_leases(conn, now)
     ledger.cap_pauses(conn, now + max_pause_s)
+    conn.execute("DELETE FROM outage")
     lost = unsound(conn, present)
     ledger.lose(conn, lost, HeldFor.MISSING, now)
     conn.execute("COMMIT")

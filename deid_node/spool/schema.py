@@ -165,7 +165,16 @@ CREATE VIEW on_disk AS SELECT * FROM item WHERE state <> 'purged' AND id IN (
   UNION SELECT item FROM delivery WHERE state IN ('held', 'refused'));
 """
 
-MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS)
+# What the lanes know and another process asks for; empty while no node runs.
+_OUTAGES: Final = """
+CREATE TABLE outage (                 -- destinations that are out of use
+  destination TEXT PRIMARY KEY,
+  why TEXT NOT NULL,
+  since REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -210,6 +210,16 @@ class Spool:
             Work(lambda conn: ledger.hold_older(conn, destination, now - max_age_s, _AT_A_TIME, now))
         )
 
+    def note_outage(self, destination: str, why: str | None) -> None:
+        """Write down, soon, that a destination is out of use and why, or with None that it is back."""
+        now = time.time()
+        self._writer.post(Work(lambda conn: ledger.note_outage(conn, destination, why, now), patient=True))
+
+    def oldest_waiting_s(self, destination: str) -> float:
+        """Return for how long the oldest object waits that this destination should get; 0 for none."""
+        came = self._writer.run(Work(lambda conn: ledger.oldest_waiting(conn, destination)))
+        return 0.0 if came is None else max(0.0, time.time() - came)
+
     def reroute(self, destination: str, to: str, why: str, limit: int) -> int:
         """Hand the oldest waiting entries of a destination to another one; returns how many."""
         now, keeps = time.time(), self._keep_s > 0
@@ -264,6 +274,7 @@ class Spool:
         if self._closed:
             return
         self._closed = True
+        self._writer.post(Work(lambda conn: conn.execute("DELETE FROM outage")))
         self._writer.close()
         os.close(self.root_fd)
         os.close(self._lock_fd)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deid_node.delivery import lane as lane_module
 from deid_node.delivery.breaker import Circuit
 from deid_node.delivery.destination import UnusableError
 from deid_node.delivery.lane import Lane
@@ -431,3 +432,37 @@ def test_held_is_what_a_destination_says_it_is(spool: Spool) -> None:
         wait_for_counts(spool, held=1)
 
     assert spool.desk.queue()[0].why == "not-sendable: no context"
+
+
+def test_what_waits_for_long_is_told_once_for_each_age_and_when_it_is_over(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "_HOUSEKEEPING_S", 0.02)
+    system, later = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: system() + later[0])
+    told: list[tuple[str, float]] = []
+    is_well = threading.Event()
+    destination = FakeDestination(
+        script=lambda _: Delivered() if is_well.is_set() else Deferred("busy", pause_s=0.01)
+    )
+    lane = Lane(
+        spool,
+        destination,
+        replace(QUICK, failures_to_open=10**6),
+        alarm=lambda name, _, limit_s: told.append((name, limit_s)),
+    )
+    put(spool, 1)
+    lane.start()
+    try:
+        wait_for(lambda: len(destination.sent) > 5, "tried")
+        for seconds, count in ((3700.0, 1), (90000.0, 2)):
+            later[0] = seconds
+            wait_for(lambda count=count: len(told) == count, "told")  # type: ignore[misc]
+        tried = len(destination.sent)
+        wait_for(lambda: len(destination.sent) > tried + 5, "tried again, and nothing told")
+        is_well.set()
+        wait_for(lambda: len(told) == 3, "told that it is over")
+    finally:
+        assert lane.stop(10)
+
+    assert told == [("a", 3600.0), ("a", 86400.0), ("a", 0.0)]

@@ -366,3 +366,32 @@ def test_entries_of_a_dead_destination_can_be_listed_retried_and_dropped(
     assert (listed, retried, dropped) == (ExitCode.OK, ExitCode.OK, ExitCode.OK)
     assert entry["destination"] == "down"
     assert "Nothing waits." in capsys.readouterr().out
+
+
+def test_a_destination_that_is_out_is_shown_with_what_waits_for_it(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{state}"\n')
+    words = ["--config", str(config)]
+    down = AESettings(kind="ae", host=LOOPBACK, port=free_port(), ae_title="DOWN")
+    with running(state, destinations={"down": down}) as node:
+        assert store(node, CT).status == StoreStatus.SUCCESS
+        desk = Desk(node.settings.spool_folder)
+        wait_for(desk.outages, "the destination is out")
+        main(["queue", "list", *words])
+        listed = capsys.readouterr().out
+        main(["queue", "list", "--json", *words])
+        [entry] = json.loads(capsys.readouterr().out)
+        main(["status", "--studies", *words])
+        counted = capsys.readouterr().out
+    main(["queue", "list", *words])
+
+    first, *rows = listed.splitlines()
+    assert first.startswith("down: out for 0 s: cannot connect"), first
+    assert len(rows) == 2
+    assert entry["destination_out"]["why"].startswith("cannot connect")
+    assert "out for 0 s: cannot connect" in counted
+    [study] = desk.status().studies
+    assert f"{study.study_uid}\t1\t0\t0\tdown\t1 pending" in counted
+    assert "out for" not in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -187,3 +188,19 @@ def test_a_backup_holds_every_row_while_the_spool_is_in_use(spool: Spool, tmp_pa
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with pytest.raises(SpoolError, match="replaces nothing"):
         backup(spool.folder, target)
+
+
+def test_outages_are_known_beside_the_node_and_over_with_it(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    for name, why in (("a", "cannot connect"), ("b", "rejected"), ("b", None), ("a", "no answer")):
+        spool.note_outage(name, why)
+    spool.flush()
+    told = Desk(tmp_path).outages()
+    shutil.copytree(tmp_path, tmp_path.parent / "crashed")
+    spool.close()
+
+    assert {name: outage.why for name, outage in told.items()} == {"a": "no answer"}
+    assert Desk(tmp_path).outages() == {}
+    assert list(Desk(tmp_path.parent / "crashed").outages()) == ["a"]
+    Spool.open(tmp_path.parent / "crashed", durable=False).close()
+    assert Desk(tmp_path.parent / "crashed").outages() == {}
