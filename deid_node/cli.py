@@ -6,14 +6,13 @@ its text, which may quote a value. Warnings of libraries quote values too and ar
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.errors import AssociationError, ConfigurationError, DeidNodeError, SpoolError
+from deid_node.log_discretion import ignore_libraries, keep_to_yourself, tell_on_stderr
 
 _EXIT_CODES: tuple[tuple[type[DeidNodeError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.CONFIGURATION),
@@ -24,10 +23,14 @@ _EXIT_CODES: tuple[tuple[type[DeidNodeError], ExitCode], ...] = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Run one command and return its exit status.
+
+    Without arguments it is the program: the process is its own, and is told to keep to itself.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    warnings.simplefilter("ignore")
-    logging.lastResort = None
+    ignore_libraries()
+    if arguments is None:
+        keep_to_yourself()
     try:
         return _run(words)
     except SystemExit as end:
@@ -41,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except Exception as error:  # the edge: what nobody expected
-        return _our_fault(error)
+        tell_on_stderr(error)
+        return ExitCode.SOFTWARE
 
 
 def _run(words: list[str]) -> int:
@@ -54,17 +58,6 @@ def _run(words: list[str]) -> int:
 
     app(args=words, prog_name="deid-node")
     return ExitCode.OK
-
-
-def _our_fault(error: Exception) -> ExitCode:
-    from deid_node.log import describe
-
-    told = describe(error)
-    print(f"deid-node: {told['error']}: an error in deid-node itself. Where it happened:", file=sys.stderr)
-    frames = told["frames"]
-    for frame in frames if isinstance(frames, list) else []:
-        print(f"  {frame}", file=sys.stderr)
-    return ExitCode.SOFTWARE
 
 
 if __name__ == "__main__":

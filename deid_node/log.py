@@ -80,6 +80,7 @@ def configure_log(*, level: str = "info", form: str = "auto", stream: TextIO | N
     _silence_libraries()
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
 
 
 def get_log() -> Any:
@@ -178,4 +179,9 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, _traceback: T
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        get_log().error("uncaught-exception", exc_info=args.exc_value)
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    if args.exc_value is not None:  # what it happened in is not named: the repr of an object has values
         get_log().error("uncaught-exception", exc_info=args.exc_value)

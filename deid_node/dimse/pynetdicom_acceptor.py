@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import ssl
+import sys
 import threading
 from time import monotonic, sleep
 from typing import Any, Final
@@ -98,6 +99,7 @@ class PynetdicomAcceptor:
             )
         except (OSError, OverflowError) as error:
             raise cannot_listen(*self._address, error) from None
+        self._server.handle_error = _tell_error  # the one of socketserver prints a traceback
         self._address = (self._address[0], self._server.socket.getsockname()[1])
 
     def stop(self, grace_s: float) -> None:
@@ -218,6 +220,12 @@ class PynetdicomAcceptor:
             if abstract_syntax == VERIFICATION
             or (abstract_syntax != PUSH_MODEL and self._intake.supports(caller, abstract_syntax))
         ]
+
+
+def _tell_error(_request: object, _address: object) -> None:
+    """Stand for `socketserver`'s own, which prints a traceback with the text of the exception."""
+    error = sys.exc_info()[0]
+    _LOG.error("dimse.intake_fault", step="connection", error="" if error is None else error.__name__)
 
 
 def _as_scp(abstract_syntax: str, transfer_syntaxes: list[str]) -> Any:

@@ -6,14 +6,15 @@ the files it might have had are tried again one by one, and the one that kills t
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.context import ForkContext, ForkProcess
 from typing import Final
 
 from deid_node import __version__
@@ -26,6 +27,7 @@ from deid_node.files.input import Input, StoredObject
 from deid_node.files.object import Work
 from deid_node.files.result import FileResult, Outcome
 from deid_node.log import describe
+from deid_node.log_discretion import tell_on_stderr
 
 Numbered = tuple[int, Input]
 
@@ -170,8 +172,23 @@ def _run_alone(job: Job, file: Numbered) -> FileResult:
 
 def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
     # Forked, so that the compiled procedure is shared and the key is never pickled.
-    context = multiprocessing.get_context("fork")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_take_job, initargs=(job,))
+    return ProcessPoolExecutor(workers, mp_context=_Forks(), initializer=_take_job, initargs=(job,))
+
+
+class _Worker(ForkProcess):
+    """A process that does not print the text of what ends it."""
+
+    def run(self) -> None:
+        """Do what a worker does."""
+        try:
+            super().run()
+        except Exception as error:  # the edge of a process; multiprocessing prints a traceback there
+            tell_on_stderr(error)
+            sys.exit(1)
+
+
+class _Forks(ForkContext):
+    Process = _Worker
 
 
 _job: Job
