@@ -25,6 +25,7 @@ from deid_node.dimse.request import MAX_CONTEXTS
 from deid_node.dimse.status import WARNINGS, StatusClass, StoreStatus, class_of
 from deid_node.engine.deidentified import Deidentified, Heading, Summary
 from deid_node.errors import AssociationError, SpoolError
+from deid_node.spool.deadline import Deadline
 from deid_node.spool.entry import Commit, Origin, Refusal
 from deid_node.spool.ledger import Arrival
 from deid_node.spool.spool import Spool
@@ -288,6 +289,8 @@ class Passage:
         origin: Origin = Origin(),  # noqa: B008  # frozen and empty
         profile: str = "",
         epoch: str = "",
+        original: int = 0,  # nothing that was sealed goes this way
+        deadline: Deadline | None = None,  # the destination's own pace counts
     ) -> Commit:
         """Send the end, wait for the destination's answer, and write it down.
 

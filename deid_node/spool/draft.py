@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger
+from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.entry import Commit, Origin
 from deid_node.spool.failpoint import reach
 from deid_node.spool.recovery import place
@@ -68,6 +69,8 @@ class Draft:
         origin: Origin = Origin(),  # noqa: B008  # frozen and empty
         profile: str = "",
         epoch: str = "",
+        original: int = 0,
+        deadline: Deadline | None = None,
     ) -> Commit:
         """Make the object durable: its bytes, its name, its rows for every destination.
 
@@ -78,8 +81,11 @@ class Draft:
             origin: who sent it.
             profile: digest of the procedure.
             epoch: of the key it was made with.
+            original: number of the sealed original it was made of, whose row goes with this commit.
+            deadline: after which it is withdrawn.
 
         Raises:
+            TooLate: it was durable after the deadline, or was given up; it is withdrawn.
             SpoolError: the object is not durable and is withdrawn; the sender keeps it.
         """
         if self._fd < 0 or not destinations:
@@ -91,6 +97,9 @@ class Draft:
         except OSError as error:
             self.discard()
             raise self._trouble("made durable", error) from error
+        if deadline is not None and deadline.is_over:
+            self._spool.unlink(place(self._name))
+            raise TooLate("The object was on the disk too late.")
         arrival = ledger.Arrival(
             object=self._name,
             sha256=self._hash.digest(),
@@ -103,8 +112,9 @@ class Draft:
             destinations=tuple(destinations),
             at=time.time(),
             epoch=epoch,
+            original=original,
         )
-        return self._spool.record(arrival)
+        return self._spool.record(arrival, deadline)
 
     def discard(self) -> None:
         """Forget the object; no file of it remains. Does nothing after `commit`."""

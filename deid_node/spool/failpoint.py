@@ -2,7 +2,8 @@
 
 `DEID_FAILPOINT=name:deed[:n]` strikes the n-th time (the first unless told) that `name` is reached:
 `kill` ends the process as kill -9 does, `eio` and `enospc` raise the system's error, `sleep` waits
-for a test to come and kill. Without the variable a point costs one comparison.
+for a test to come and kill, or DEID_FAILPOINT_SLEEP_S seconds. Without the variable a point costs one
+comparison.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from typing import Final
 
-_SLEEP_S: Final = 600.0
+_SLEEP_S: Final = float(os.environ.get("DEID_FAILPOINT_SLEEP_S", "600"))
 _NAME, _, _rest = os.environ.get("DEID_FAILPOINT", "").partition(":")
 _DEED, _, _nth = _rest.partition(":")
 _ERRORS: Final = {"eio": errno.EIO, "enospc": errno.ENOSPC}

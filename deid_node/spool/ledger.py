@@ -46,6 +46,7 @@ class Arrival:
     destinations: tuple[str, ...]
     at: float
     epoch: str = ""
+    original: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
     It is recognized by the keyed digest of its original SOP Instance UID within its route. Equal to
     the latest revision: a duplicate. Otherwise a new revision, delivered after the one before it.
     """
+    if new.original:
+        conn.execute("DELETE FROM sealed WHERE id = ?", (new.original,))
     digest = new.summary.original_uid_digest or None
     latest = conn.execute(_LATEST, (digest, new.route)).fetchone() if digest else None
     if latest is None:
@@ -148,6 +151,14 @@ def _recognize(conn: sqlite3.Connection, new: Arrival, item: int, revision: int,
         counts.close(conn, item)
     wanted_by = new.destinations if lost else tuple(added)
     return Recorded(Commit(CommitKind.DUPLICATE, item, revision), uses, wanted_by)
+
+
+def withdraw(conn: sqlite3.Connection, recorded: Recorded) -> Recorded:
+    """Take back what `record` wrote a moment ago; a duplicate brought nothing that could be taken back."""
+    if recorded.commit.kind is CommitKind.DUPLICATE:
+        return recorded
+    conn.execute("DELETE FROM item WHERE id = ?", (recorded.commit.item,))
+    return Recorded(recorded.commit, False, ())
 
 
 # An entry waits while the revision before it is still on its way to the same destination.

@@ -174,7 +174,34 @@ CREATE TABLE outage (                 -- destinations that are out of use
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES)
+# Originals that wait, encrypted, to be de-identified; see `sealed`.
+_SEALED: Final = """
+CREATE TABLE sealed (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  object TEXT NOT NULL UNIQUE,        -- name of the file, random
+  state TEXT NOT NULL,                -- waiting, working, held
+  route TEXT NOT NULL,
+  uid_digest BLOB NOT NULL,           -- keyed digest of the original SOP Instance UID
+  content_digest BLOB NOT NULL,       -- keyed digest of the original dataset
+  size INTEGER NOT NULL,              -- of the file
+  sop_class_uid TEXT NOT NULL,
+  calling TEXT NOT NULL,
+  called TEXT NOT NULL,
+  address TEXT NOT NULL,
+  association TEXT NOT NULL,
+  code TEXT NOT NULL DEFAULT '',      -- why it is held
+  reason TEXT NOT NULL DEFAULT '',
+  path TEXT NOT NULL DEFAULT '',
+  starts INTEGER NOT NULL DEFAULT 0,  -- times it was begun and not ended
+  duplicates INTEGER NOT NULL DEFAULT 0,
+  received_at REAL NOT NULL,
+  changed_at REAL NOT NULL,
+  UNIQUE (route, uid_digest, content_digest)
+) STRICT;
+CREATE INDEX sealed_state ON sealed(state, id);
+"""
+
+MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

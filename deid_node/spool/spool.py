@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger, passing, schema
+from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
@@ -292,15 +293,21 @@ class Spool:
             self._names_left -= 1
             return self._prefix + os.urandom(_RANDOM_BYTES).hex()
 
-    def record(self, arrival: ledger.Arrival) -> Commit:
+    def record(self, arrival: ledger.Arrival, deadline: Deadline | None = None) -> Commit:
         """Commit the rows of an object whose file has its final name; for `Draft` only.
 
         Raises:
+            TooLate: they were there after the deadline, and object and rows are withdrawn.
             SpoolError: the rows are not there and the file is withdrawn; after a failed sync it is
                 left for the next start, which compares it with the rows that did become durable.
         """
         path = place(arrival.object)
-        work = Work(lambda conn: ledger.record(conn, arrival), folder=os.path.dirname(path))
+        work = Work(
+            lambda conn: ledger.record(conn, arrival),
+            folder=os.path.dirname(path),
+            deadline=deadline,
+            undo=ledger.withdraw,
+        )
         try:
             recorded = self._writer.run(work)
         except (SpoolError, sqlite3.Error) as error:
@@ -313,6 +320,8 @@ class Spool:
             self.unlink(path)
         for destination in recorded.wanted_by:
             self.ring(destination)
+        if work.late:
+            raise TooLate("The object was durable too late.")
         return recorded.commit
 
     def record_passed(self, passed: ledger.Arrival, status: int, *, warning: bool) -> Commit:

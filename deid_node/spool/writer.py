@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from deid_node.errors import SpoolError
+from deid_node.spool.deadline import Deadline
 from deid_node.spool.failpoint import reach
 
 T = TypeVar("T")
@@ -44,10 +45,22 @@ class Work(Generic[T]):
 
     `change` may run more than once, so it touches nothing but the connection. `after` runs once,
     when the transaction is durable. `folder` is synced before the transaction starts. `patient`
-    work waits for a shortage to end instead of failing.
+    work waits for a shortage to end instead of failing. What is durable after its `deadline` is undone
+    by `undo`, which returns what the result is then, before anyone else has the turn; it is `late`.
     """
 
-    __slots__ = ("after", "change", "done", "error", "folder", "patient", "result")
+    __slots__ = (
+        "after",
+        "change",
+        "deadline",
+        "done",
+        "error",
+        "folder",
+        "late",
+        "patient",
+        "result",
+        "undo",
+    )
 
     def __init__(
         self,
@@ -56,11 +69,16 @@ class Work(Generic[T]):
         folder: str | None = None,
         after: Callable[[T], None] | None = None,
         patient: bool = False,
+        deadline: Deadline | None = None,
+        undo: Callable[[sqlite3.Connection, T], T] | None = None,
     ) -> None:
         self.change = change
         self.folder = folder
         self.after = after
         self.patient = patient
+        self.deadline = deadline
+        self.undo = undo
+        self.late = False
         self.done = False
         self.error: Exception | None = None
         self.result: T | None = None
@@ -156,6 +174,9 @@ class Writer:
                 self._sync_folders(group)
             while group and (culprit := self._transact(group)) is not None:
                 group.remove(culprit)
+            late = [work for work in group if work.deadline is not None and not work.deadline.keep()]
+            if late:
+                self._withdraw(late)
         except (OSError, sqlite3.Error, SpoolError) as error:
             self._undo(group, error)
         else:
@@ -198,6 +219,22 @@ class Writer:
         conn.execute("COMMIT")
         reach("after-ledger")
         return None
+
+    def _withdraw(self, late: list[Work[Any]]) -> None:
+        """Undo what is durable after its deadline, in the same turn: nobody has claimed anything of it."""
+        conn = self._conn
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            for work in late:
+                work.late = True
+                if work.undo is not None:
+                    work.result = work.undo(conn, work.result)
+            reach("in-withdrawal")
+            conn.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            # Never tried again with the rest of the group, which is durable: the next start compares.
+            self.fail(f"What came too late cannot be withdrawn ({type(error).__name__}).")
+            raise
 
     def _undo(self, group: list[Work[Any]], error: Exception) -> None:
         """Roll back; patient work waits for the shortage to end, all does if it is relieved already."""

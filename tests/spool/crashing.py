@@ -14,21 +14,24 @@ from deid_node.delivery.folder import FolderDestination
 from deid_node.delivery.template import PathTemplate
 from deid_node.errors import SpoolError
 from deid_node.spool import Held, Spool, open_checked
+from deid_node.spool.deadline import Deadline
 from tests.spool.objects import put
 
 TEMPLATE = PathTemplate.parse("{PatientID}/{InstanceNumber:04}.dcm")
 OBJECTS = 5
+IN_TIME_S = 0.5
 
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def store(spool: Spool) -> None:
+def store(spool: Spool, in_time: bool = False) -> None:
     """Store objects 0 to 4 for two destinations, going on after an error as a sender does."""
     for number in range(OBJECTS):
+        deadline = Deadline(IN_TIME_S) if in_time else None
         try:
-            commit = put(spool, number, destinations=("a", "b"))
+            commit = put(spool, number, destinations=("a", "b"), deadline=deadline)
         except SpoolError:
             say(f"refused {number}")
         else:
@@ -55,8 +58,8 @@ def deliver(spool: Spool, root: Path, name: str, may_link: bool) -> None:
 def main() -> None:
     folder, deed = Path(sys.argv[1]), sys.argv[2]
     spool = Spool.open(folder / "spool")
-    if deed == "store":
-        store(spool)
+    if deed in ("store", "store-in-time"):
+        store(spool, deed == "store-in-time")
     elif deed != "open":
         deliver(spool, folder / "out-a", "a", may_link=deed == "link")
     spool.close()

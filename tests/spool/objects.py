@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deid_node.engine.deidentified import Deidentified, Heading, Summary
 from deid_node.spool import Commit, Origin, Spool
+from deid_node.spool.deadline import Deadline
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -43,13 +44,18 @@ def put(
     digest: bytes | None = None,
     attributes: Mapping[int, str] = {},
     head: Heading | None = None,
+    deadline: Deadline | None = None,
 ) -> Commit:
     """Bring one object into the spool, as the intake does."""
     head = head or heading(number)
     draft = spool.draft()
     draft.write(head, Deidentified([dataset(number) if content is None else content]))
     return draft.commit(
-        summary(number, head, attributes, digest), route=route, destinations=destinations, origin=ORIGIN
+        summary(number, head, attributes, digest),
+        route=route,
+        destinations=destinations,
+        origin=ORIGIN,
+        deadline=deadline,
     )
 
 
