@@ -99,16 +99,21 @@ def needs_value(sop_class: str, tag: int, path: tuple[int, ...] = ()) -> bool:
     return any(use.usage == "M" and use.type == "1" for use in iod.uses(known.iod_key, tag, path))
 
 
-@cache
 def needs_value_everywhere(tag: int) -> bool:
     """Tell whether an attribute is Type 1 in every SOP class in which a mandatory module has it."""
-    found = False
+    return tag in _type_1_everywhere()
+
+
+@cache
+def _type_1_everywhere() -> frozenset[int]:
+    always: set[int] = set()
+    sometimes: set[int] = set()
     for key in {sop_class.iod_key for sop_class in storage_sop_classes().values()}:
-        types = [use.type for use in iod.uses(key, tag) if use.usage == "M"]
-        if types and "1" not in types:
-            return False
-        found = found or bool(types)
-    return found
+        types = iod.mandatory_types(key)
+        type_1 = {tag for tag, found in types.items() if "1" in found}
+        always |= type_1
+        sometimes |= types.keys() - type_1
+    return frozenset(always - sometimes)
 
 
 def lookup_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:

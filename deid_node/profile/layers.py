@@ -152,18 +152,24 @@ def ties(rows: Sequence[Ranked]) -> Iterator[tuple[Row, Row, str]]:
             key = (entry.rank, entry.row.sop_class, path_of(entry.row), entry.row.scope)
             groups.setdefault(key, []).append(entry)
     for group in groups.values():
-        for index, entry in enumerate(group):
-            for other in group[:index]:
-                what = _overlap(entry, other, rows)
+        seen: dict[tuple[object, ...], list[Ranked]] = {}
+        wide: list[Ranked] = []
+        for entry in group:
+            same = seen.setdefault(entry.row.selector.same_as, [])
+            yield from ((entry.row, other.row, entry.row.selector.text) for other in same)
+            for other in wide:
+                what = _overlap(entry, other, rows) if other not in same else ""
                 if what:
                     yield entry.row, other.row, what
+            same.append(entry)
+            if entry.row.selector.last.is_wide:
+                wide.append(entry)
 
 
 def _overlap(entry: Ranked, other: Ranked, rows: Sequence[Ranked]) -> str:
+    """Return what two wide rows both mean without anything that decides between them."""
     one, two = entry.row.selector.last, other.row.selector.last
-    if entry.row.selector.same_as == other.row.selector.same_as:
-        return entry.row.selector.text
-    if not one.is_wide or entry.says_the_same_as == other.says_the_same_as:
+    if entry.says_the_same_as == other.says_the_same_as:
         return ""
     common = matched(one) & matched(two)
     for tag in sorted(common):

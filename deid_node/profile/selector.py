@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from deid_node.errors import ProfileError
@@ -87,10 +88,7 @@ class Selector:
         Raises:
             ProfileError: it names nothing that exists; says what would be right.
         """
-        *path, last = [_step(part, text) for part in _parts(text)]
-        for step in path:
-            _check_sequence(step, text)
-        return cls(text, last, tuple(path))
+        return _parsed(text)
 
     def __str__(self) -> str:
         return self.text
@@ -108,6 +106,14 @@ class Selector:
             (step.kind, step.mask, step.value, step.vr, step.pattern and step.pattern.pattern, step.private)
             for step in (*self.path, self.last)
         )
+
+
+@lru_cache(maxsize=8192)
+def _parsed(text: str) -> Selector:
+    *path, last = [_step(part, text) for part in _parts(text)]
+    for step in path:
+        _check_sequence(step, text)
+    return Selector(text, last, tuple(path))
 
 
 _TAG: Final = re.compile(r"\(?([0-9A-Fa-fXx]{4})\s*,\s*([0-9A-Fa-fXx]{4})\)?|([0-9A-Fa-fXx]{8})")

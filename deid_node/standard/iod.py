@@ -139,6 +139,16 @@ def uses(iod_key: str, tag: int, path: Iterable[int] = ()) -> tuple[Use, ...]:
     return tuple(found)
 
 
+def mandatory_types(iod_key: str) -> dict[int, set[str]]:
+    """Return, by tag, its Types in the mandatory modules of an IOD, outside of sequences."""
+    types: dict[int, set[str]] = {}
+    for module in modules(iod_key):
+        if module.usage == "M":
+            for tag, type_ in item_kind(_module_kinds()[module.key]).types.items():
+                types.setdefault(tag, set()).add(type_)
+    return types
+
+
 @cache
 def all_tags() -> frozenset[int]:
     """Return every tag that some IOD has at some place."""
