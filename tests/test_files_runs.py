@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -229,3 +230,55 @@ def test_a_command_line_without_a_target_is_told(
     monkeypatch.chdir(tree.parent)
 
     assert main(["deidentify", *words]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("sources", [["top.dcm"], ["s1"], ["top.dcm", "s1"]])
+def test_a_target_below_a_file_is_told_before_anything_is_read(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sources: list[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    status = main(["deidentify", *(str(tree / name) for name in sources), str(tmp_path / "file" / "x.dcm")])
+
+    assert status == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'file'}: is a file, so nothing can be written")
+
+
+def test_the_private_list_has_what_stays_and_is_its_owners_only(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.toml").write_text('name = "site"\nextends = ["basic"]\n[unlisted]\nprivate = "K"\n')
+    listed = tmp_path / "review.csv"
+    words = ["deidentify", "--mirror", "-p", str(tmp_path / "site.toml"), "--private-list", str(listed)]
+
+    status = main([*words, str(tree / "top.dcm"), str(tmp_path / "out.dcm")])
+
+    assert status == ExitCode.OK
+    with listed.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    result = pydicom.dcmread(tmp_path / "out.dcm")
+    assert len(rows) == sum(elem.tag.is_private for elem in result.iterall()) == 179
+    assert rows[1] == {
+        "source": str(tree / "top.dcm"),
+        "result": str(tmp_path / "out.dcm"),
+        "path": "(0009,1001)",
+        "creator": "GEMS_IDEN_01",
+        "vr": "LO",
+        "bytes": "14",
+        "value": "GE_GENESIS_FF",
+    }
+    assert listed.stat().st_mode & 0o777 == 0o600
+    told = capsys.readouterr()
+    assert "GE_GENESIS_FF" not in told.out + told.err
+    assert "identifies patients" in told.err
+
+
+def test_a_private_list_that_is_there_is_not_replaced(tree: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "review.csv"
+    listed.write_text("mine")
+
+    status = main(["deidentify", "--private-list", str(listed), str(tree), str(tmp_path / "out")])
+
+    assert status == ExitCode.CANNOT_CREATE
+    assert listed.read_text() == "mine"
+    assert not (tmp_path / "out").exists()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deid_node.commands import run_options as options
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json, KeyFile, Profile
+from deid_node.commands.private_file import PrivateFile
 from deid_node.commands.terminal import complain, leave, print_json, say
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def deidentify(
     region: options.Region = "",
     part_size: options.PartSize = 16,
     tell_times: options.TellTimes = False,
+    private_list: options.PrivateList = None,
     workers: options.Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -80,13 +82,17 @@ def deidentify(
         region=region,
         part_bytes=part_size << 20,
         tell_times=tell_times,
+        list_private=private_list is not None,
     )
     deidentifier = _engine(profile, key_file, config, run)
+    listed = PrivateFile(private_list) if private_list is not None else None
     single = len(sources) == 1 and not _is_remote(sources[0]) and Path(sources[0]).is_file()
     if single and not (_is_remote(target) or Path(target).is_dir() or target.endswith("/")):
         results = [_run_one(deidentifier, Path(sources[0]), Path(target), run)]
     else:
         results = _run_all(deidentifier, sources, target, run, show=not as_json)
+    if listed is not None:
+        listed.write(results)
     procedure = deidentifier.procedure
     told = f"{procedure.name} {procedure.version}".strip()
     _report(results, told, as_json=as_json, single=single, dry_run=dry_run)
@@ -108,12 +114,16 @@ def _check_paths(sources: list[str], target: str) -> None:
             leave(ExitCode.USAGE, "IN and OUT must be two folders.")
         if not Path(target).is_dir():
             leave(ExitCode.USAGE, f"{target}: is a file, but IN is a folder.")
+    for above in Path(target).parents if not _is_remote(target) else ():
+        if above.exists() and not above.is_dir():
+            leave(ExitCode.USAGE, f"{above}: is a file, so nothing can be written below it. OUT stands last.")
     if len(sources) > 1 and not _is_remote(target) and Path(target).is_file():
         leave(ExitCode.USAGE, f"{target}: is a file, and there is more than one IN. OUT stands last.")
 
 
 def _engine(profile: str | None, key_file: Path | None, config: Path | None, run: Options) -> Deidentifier:
     from deid_node.commands.project import load_pseudonyms
+    from deid_node.engine.private_list import listing_plans
     from deid_node.engine.rewrite import Deidentifier
     from deid_node.files import parse_template
     from deid_node.node.named_secrets import read_secrets
@@ -125,7 +135,8 @@ def _engine(profile: str | None, key_file: Path | None, config: Path | None, run
     pseudonyms = load_pseudonyms(settings, key_file)
     secrets = read_secrets(procedure.secrets, settings.state)
     fields = parse_template(run.template, run.leaf).fields
-    return Deidentifier(procedure, pseudonyms, capture=fields, secrets=secrets)
+    plans = listing_plans(procedure) if run.list_private else None
+    return Deidentifier(procedure, pseudonyms, capture=fields, secrets=secrets, plans=plans)
 
 
 def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Options) -> FileResult:

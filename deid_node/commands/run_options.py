@@ -78,6 +78,15 @@ TellTimes = Annotated[
         help="Tell a web server or object store when inputs were changed; often the date of the study.",
     ),
 ]
+PrivateList = Annotated[
+    Path | None,
+    typer.Option(
+        "--private-list",
+        help="Write a CSV file of all private attributes in the results, with their values, for review. "
+        "It identifies patients.",
+        dir_okay=False,
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", "-j", min=1, help="Processes; one for each core if not given.")
 ]

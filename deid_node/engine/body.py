@@ -26,6 +26,7 @@ from deid_node.engine.encoding import (
 )
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
+from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.errors import Fault, LimitExceeded, Malformed
@@ -91,7 +92,7 @@ class Body:
         self._pad = False
         self._wanted = 0
         root = _Frame("dataset", None, plan, plan.encoding, after=after, place=place)
-        if plan.creators:
+        if plan.asks_creators:
             root.creators = dict(place.creators)
         self._frames = [root]
         self._out: Buffers = []
@@ -205,7 +206,7 @@ class Body:
             place = self._place(frame, b, elements)
             new = rewrite_guarded(frame.plan, place, elements, 0, end)
             self._out.extend([b] if new is None else new)
-            if frame.plan.creators:
+            if frame.plan.asks_creators:
                 frame.creators.update(place.creators)
             if frame.kind == "item" and elements[0][0] >> 16 <= SPECIFIC_CHARACTER_SET:
                 frame.charsets = place.charsets
@@ -214,7 +215,7 @@ class Body:
     def _place(self, frame: _Frame, b: bytes, elements: list[Element]) -> Place:
         outer = frame.place.outer if frame.place is not None else None
         place = Place(b, elements, frame.encoding, self._subject, outer, frame.tag, max(frame.item, 0))
-        if frame.plan.creators:
+        if frame.plan.asks_creators:
             place.adopt_creators(frame.creators)
         if frame.charsets is not None:
             place.adopt_charsets(frame.charsets)
@@ -254,6 +255,8 @@ class Body:
             return b""
         place = self._place(frame, b"", [])
         entry = frame.plan.entry_at(missing.code, place)
+        if isinstance(entry, Listed):
+            entry = entry.passing(missing, place)
         if isinstance(entry, Reject):
             entry.apply((missing.code, 0, 0, 0), place)
         return entry.element if isinstance(entry, Constant) else entry

@@ -6,7 +6,7 @@ Only the engine makes `Deidentified`; the spool and the folder writer take nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from deid_node.profile.procedure import Level
@@ -75,3 +75,18 @@ class Summary:
     cleaned: int
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateElement:
+    """One private attribute of a result, or one inside a private sequence.
+
+    `creator` is empty for a creator itself, and where none reserves the block. `length` counts bytes, -1
+    when it is not defined. `value` is what a person reads: a long one is cut, a binary one counted.
+    """
+
+    path: str
+    creator: str
+    vr: str
+    length: int
+    value: str = field(repr=False)

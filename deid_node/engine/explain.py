@@ -12,26 +12,19 @@ from datetime import date
 from types import MappingProxyType
 from typing import Final
 
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
-from pydicom.values import convert_value
-
 from deid_node.engine.actions import compile_rule, path_of
-from deid_node.engine.charset import decode
 from deid_node.engine.deidentified import Summary
-from deid_node.engine.encoding import UN_SEQUENCE, Encoding, encoding_of, vr_in
+from deid_node.engine.encoding import Encoding, encoding_of, vr_in
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, PrivateCreator, Sequence
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Budget, Element, Limits, scan
+from deid_node.engine.shown import shown
 from deid_node.engine.subject import Facts
 from deid_node.profile.procedure import Action, Procedure, Rule
 from deid_node.standard.dictionary import keyword_of, tag_text
 
 _ALL: Final = 1 << 40
-_LONGEST_SHOWN: Final = 256
-_TEXT: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
-_BULK: Final = frozenset("OB OD OF OL OV OW UN".split())
 _CREATOR: Final = Rule(Action.K, "something of its private block may stay", "private creator")
 _UNUSED_CREATOR: Final = Rule(Action.X, "nothing of its private block stays", "private creator")
 _STAMP: Final = Rule(Action.D, "says what was done", "stamp")
@@ -181,30 +174,3 @@ def _row(
         after=after,
         changed=changed,
     )
-
-
-def shown(b: bytes, element: Element, encoding: Encoding, charsets: tuple[str, ...]) -> str:
-    """Return the value of an element as a person reads it; long ones are cut, binary ones counted."""
-    code, _, start, end = element
-    vr, value = vr_in(code), b[start:end]
-    if vr in ("SQ", UN_SEQUENCE):
-        return "sequence" if value else "empty sequence"
-    if vr in _TEXT:
-        text = decode(value, charsets, vr)
-        text = value.decode("latin-1") if text is None else text
-        text = text.strip(" \0")
-        return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
-    if vr in _BULK:
-        return f"{len(value)} bytes"
-    raw = RawDataElement(
-        BaseTag(code >> 16), vr, len(value), value, 0, not encoding.explicit, encoding.little_endian
-    )
-    try:
-        converted = convert_value(vr, raw)
-    except Exception:  # pydicom raises what it likes on odd lengths
-        return f"{len(value)} bytes"
-    many = (
-        converted if isinstance(converted, (list, tuple)) or hasattr(converted, "__iter__") else [converted]
-    )
-    text = "\\".join(str(one) for one in many)
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

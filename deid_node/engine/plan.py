@@ -140,6 +140,7 @@ class Plan:
         self.creators: frozenset[tuple[int, str]] = frozenset(
             (group, creator) for group, creator, _ in table.private
         )
+        self.asks_creators = bool(self.creators) or plans.is_observed
 
     @property
     def procedure(self) -> Procedure:
@@ -279,6 +280,15 @@ class Plans:
         self._observe = observe
         self._plans: dict[tuple[int, int, bool], Plan] = {}
         self._tables: list[Table] = []  # keeps the identities in the keys alive
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether somebody watches what is decided."""
+        return self._observe is not None
+
+    def anew(self) -> Plans:
+        """Return the same without what was made so far."""
+        return Plans(self.procedure, self._compile, self._observe)
 
     def plan(self, table: Table, encoding: Encoding, *, guard: bool = False) -> Plan:
         """Return the plan of a table through an encoding."""

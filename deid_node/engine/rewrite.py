@@ -18,7 +18,7 @@ from typing import Final
 from deid_node.engine.actions import compile_rule
 from deid_node.engine.body import Body
 from deid_node.engine.deflated import Deflated
-from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
+from deid_node.engine.deidentified import Buffers, Deidentified, Heading, PrivateElement, Summary
 from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
 from deid_node.engine.header import SOP_INSTANCE_UID, Arrival, HeaderWriter, Written
 from deid_node.engine.heading import heading_of, stamps
@@ -67,7 +67,7 @@ class Deidentifier:
             capture: tags whose de-identified values are wanted in the summary (for path templates).
             secrets: the keys that functions of the profile name.
             tables: the lookup tables; None takes those of the procedure.
-            plans: given by `explain`, which observes every decision.
+            plans: given by those who observe decisions: `explain`, `listing_plans`.
         """
         self.procedure = procedure
         self.pseudonyms = pseudonyms
@@ -114,7 +114,7 @@ class Deidentifier:
         if table is None:
             if len(variants) >= _KNOWN_VARIANTS:  # their plans go with them
                 variants = self._variants = {}
-                self.plans = Plans(self.procedure, compile_rule)
+                self.plans = self.plans.anew()
             table = variants.setdefault(
                 (sop_class_uid, holding), self.procedure.table_for(sop_class_uid, holding)
             )
@@ -367,6 +367,15 @@ class Rewrite:
         """Return who a finished object is of: for a crosswalk, and nothing else."""
         assert self._subject is not None
         return original_of(self._subject)
+
+    def private_elements(self) -> tuple[PrivateElement, ...]:
+        """Return the private attributes in a finished result: for a list to review, and nothing else.
+
+        Empty unless the plans of the `Deidentifier` are those of `listing_plans`.
+        """
+        assert self._subject is not None
+        listed = self._subject.private
+        return tuple(listed[key] for key in sorted(listed))
 
     def veiled(self, name: str) -> str:
         """Return a name from outside of a finished object as it may be shown: itself, or a keyed code."""

@@ -14,7 +14,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 
 from deid_node.engine.charset import decode, terms_in
-from deid_node.engine.deidentified import Finding
+from deid_node.engine.deidentified import Finding, PrivateElement
 from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
 from deid_node.engine.identity import identity_values
 from deid_node.engine.keys import Pseudonyms
@@ -161,6 +161,7 @@ class Subject:
     gates: LateGates | None = None
     warnings: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
+    private: dict[tuple[int, ...], PrivateElement] = field(default_factory=dict)
     _days: int | None = None
     _patient: str | None = None
     _cleaner: Cleaner | None = None

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from deid_node.delivery.template import FILE_FIELDS, PathTemplate
 from deid_node.engine.keys import Key, Pseudonyms
+from deid_node.engine.private_list import listing_plans
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ConfigurationError
 from deid_node.files.draft import FolderTarget, NoTarget, Target
@@ -51,6 +52,7 @@ class Options:
         endpoint, region: of an object store that is not the one of AWS.
         part_bytes: larger results go to an object store in parts of this size.
         tell_times: whether a web server or object store is told when an input was changed.
+        list_private: whether results say which private attributes they have.
     """
 
     template: str = MIRROR
@@ -66,6 +68,7 @@ class Options:
     region: str = ""
     part_bytes: int = DEFAULT_PART_BYTES
     tell_times: bool = False
+    list_private: bool = False
 
 
 DEFAULT_OPTIONS = Options()
@@ -122,7 +125,7 @@ def deidentify_many(
         ConfigurationError: the profile, a secret, the key, the template, a source or the index is wrong.
     """
     template = parse_template(options.template, options.leaf)
-    deidentifier = engine(profile, key, capture=template.fields)
+    deidentifier = engine(profile, key, capture=template.fields, list_private=options.list_private)
     inputs = list(inputs_for(sources, target, options))
     return deidentify_all(run_of(deidentifier, target, options), inputs, options.workers)
 
@@ -161,13 +164,19 @@ def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Opt
 
 
 def engine(
-    profile: str | Path | Procedure, key: Key | None, *, capture: frozenset[int] = frozenset()
+    profile: str | Path | Procedure,
+    key: Key | None,
+    *,
+    capture: frozenset[int] = frozenset(),
+    list_private: bool = False,
 ) -> Deidentifier:
     """Return the engine for a profile, with the key and the secrets of this account."""
     if not isinstance(profile, Procedure):
         profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
     secrets = account_secrets(profile.secrets)
-    return Deidentifier(profile, Pseudonyms(key or default_key()), capture=capture, secrets=secrets)
+    plans = listing_plans(profile) if list_private else None
+    pseudonyms = Pseudonyms(key or default_key())
+    return Deidentifier(profile, pseudonyms, capture=capture, secrets=secrets, plans=plans)
 
 
 def target_of(target: str | Path | Target, options: Options) -> Target:

@@ -86,6 +86,7 @@ class Work:
             target_size=draft.size,
             source_sha256=read.hash,
             target_sha256=draft.sha256,
+            private=rewrite.private_elements(),
         )
 
     def _is_unchanged(self, known: Known, size: int, changed_ns: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from deid_node.engine.deidentified import Finding
+from deid_node.engine.deidentified import Finding, PrivateElement
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 from deid_node.node.part10 import NotDicom
 
@@ -37,6 +37,7 @@ class FileResult:
     unless the outcome is DEIDENTIFIED or UNCHANGED. `code` is a short fixed word, `reason` a text without
     values, `path` the attribute it is about. `notes` are oddities that did no harm, `findings` those of
     validations and checks. Sizes are bytes; hashes are SHA-256 in hexadecimal, "" where none was asked for.
+    `private` are the private attributes of the result, where they were asked for: they identify patients.
     """
 
     source: Path | str
@@ -53,6 +54,7 @@ class FileResult:
     target_size: int = field(default=0, compare=False)
     source_sha256: str = field(default="", compare=False)
     target_sha256: str = field(default="", compare=False)
+    private: tuple[PrivateElement, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_done(self) -> bool:

@@ -7,13 +7,19 @@ runs, web servers and object stores with the files (tests/test_files_*.py).
 from __future__ import annotations
 
 import re
+from io import BytesIO
 
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
+from deid_node.engine.private_list import listing_plans
+from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ProfileError, Rejected
 from deid_node.files.draft import About, Tally
 from deid_node.files.store import Bucket
 from deid_node.files.upload import StoreTarget, _told
+from deid_node.node.part10 import read_part10
+from tests.rewriting import pseudonyms
 from tests.seeds.objects import (
     KEEP_ALL,
     deidentified,
@@ -172,7 +178,6 @@ def test_dc_v16_a_row_of_a_table_is_written() -> None:
 
 
 def test_dc_v17_exceptions_of_two_profiles_add_up_and_the_later_takes_away(tmp_path) -> None:
-    from deid_node.engine.rewrite import Deidentifier
     from deid_node.profile import library
     from tests.rewriting import pseudonyms
 
@@ -204,11 +209,24 @@ def test_dc_v18_private_attributes_stay_at_every_depth_or_nowhere() -> None:
         block.add_new(0x01, "LO", "value")
     rows = '[attributes]\nReferencedPatientSequence = "K"\n'
 
-    kept = deidentified(f'extends = ["basic"]\n[unlisted]\nprivate = "K"\n{rows}', ds)
+    keeps = procedure(f'extends = ["basic"]\n[unlisted]\nprivate = "K"\n{rows}')
+
+    kept = deidentified(Deidentifier(keeps, pseudonyms()), ds)
+    rewriting = Deidentifier(keeps, pseudonyms(), plans=listing_plans(keeps)).begin(
+        transfer_syntax_uid=ExplicitVRLittleEndian
+    )
+    rewriting.feed(encoded(ds)[read_part10(BytesIO(encoded(ds))).offset :])
+    rewriting.finish()
     removed = deidentified(f'extends = ["basic"]\n{rows}', ds)
 
     assert 0x00091001 in kept
     assert 0x00091001 in kept.ReferencedPatientSequence[0]
+    assert [(one.path, one.vr, one.value) for one in rewriting.private_elements()] == [
+        ("ReferencedPatientSequence[0].(0009,0010)", "LO", "ACME"),
+        ("ReferencedPatientSequence[0].(0009,1001)", "LO", "value"),
+        ("(0009,0010)", "LO", "ACME"),
+        ("(0009,1001)", "LO", "value"),
+    ]
     assert not [elem for elem in removed if elem.tag.is_private]
     assert 0x00091001 not in removed.ReferencedPatientSequence[0]
 

@@ -187,7 +187,7 @@ class _Writing:
         self._identifiers()
         if self.said.private:
             self.draft.tables["unlisted"] = {"private": "K"}
-            text = "retainSafePrivateOption: private attributes stay; no list of them is written"
+            text = "retainSafePrivateOption: private attributes stay; deidentify --private-list lists them"
             self.draft.warn(self.said.line, text)
             codes.append(_PRIVATE)
         if options:

@@ -65,7 +65,7 @@ _OTHER: Final = "values written"
 _WIDE: Final = "whole groups, VRs and patterns; of two, the more specific wins"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Row:
     """One row: `what` is an action code, a table or a list of tables, `source` how the source says it."""
 
