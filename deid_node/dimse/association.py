@@ -123,6 +123,13 @@ class ObjectIntake(Protocol):
         """Return the answer, once, after the last fragment; the object is durable when it is 0000."""
         ...
 
+    def give_up(self) -> StoreAnswer | None:
+        """Keep the object no more and return what is answered; None when it is too late for that.
+
+        Called from another thread while `finish` runs, when its answer is overdue.
+        """
+        ...
+
     def refuse(self, answer: StoreAnswer) -> None:
         """Forget the object and take note: it is answered with a refusal that is not the intake's."""
 

@@ -27,6 +27,7 @@ class AssociationLimits:
     request_s: float = 10.0  # from the connection to the last byte of A-ASSOCIATE-RQ
     pdu_s: float = 15.0  # from the first to the last byte of any other PDU
     idle_s: float = 300.0  # between two messages
+    answer_s: float = 8.0  # from the last byte of a dataset to its answer
     send_s: float = 15.0  # until the peer takes an answer
     linger_s: float = 1.0  # until the peer closes after a rejection or an abort
     min_rate_bytes_s: int = 64 * 1024  # of a dataset, while waiting for the peer

@@ -55,6 +55,10 @@ class Swallowed:
         """Return the answer."""
         return self._answer
 
+    def give_up(self) -> StoreAnswer | None:
+        """Nothing takes time here."""
+        return None
+
     def refuse(self, answer: StoreAnswer) -> None:
         """There is nothing to forget, and it is noted already."""
 
@@ -69,6 +73,7 @@ class Reception:
         self.request = request
         self.context_id = context_id
         self._intake = intake
+        self._finishing = intake
         self._max_bytes = max_bytes
         self._bytes = 0
 
@@ -92,11 +97,20 @@ class Reception:
     def finish(self) -> StoreAnswer:
         """Return the answer for the complete dataset."""
         intake, self._intake = self._intake, Swallowed(FAULT)
+        self._finishing = intake
         try:
             return intake.finish()
         except Exception as error:
             _report("finish", error)
             return FAULT
+
+    def give_up(self) -> StoreAnswer | None:
+        """Return what is answered in the place of `finish`, which still runs in another thread."""
+        try:
+            return self._finishing.give_up()
+        except Exception as error:
+            _report("give-up", error)
+            return None
 
     def abort(self) -> None:
         """Forget the object, unless it was finished."""
@@ -200,6 +214,10 @@ class Conversation:
         except CommitmentError:
             status = StoreStatus.INVALID_ARGUMENT
         return StoreAnswer(status)
+
+    def give_up(self) -> StoreAnswer | None:
+        """Nothing is promised here that could be too late."""
+        return None
 
     def refuse(self, answer: StoreAnswer) -> None:
         """What is answered is not understood."""

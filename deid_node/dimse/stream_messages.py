@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deid_node.dimse import pdu
-from deid_node.dimse.association import Caller, Intake, ObjectIntake
+from deid_node.dimse.association import Caller, Intake, ObjectIntake, StoreAnswer
 from deid_node.dimse.command import (
     Command,
     CommandField,
@@ -54,6 +54,7 @@ class Messages:
         self._command_context = 0  # 0 while no command is under way
         self._reception: Reception | None = None
         self._taken: ObjectIntake | None = None
+        self._finishing: Reception | None = None  # looked at by the sweep
         self._reported = False  # whether the peer owes the answer to a report of ours
 
     @property
@@ -159,17 +160,30 @@ class Messages:
         return echoed() if command.field == CommandField.C_ECHO_RQ else unrecognized()
 
     def _answer(self, reception: Reception) -> None:
+        self._finishing = reception
+        self._wire.answer_by(self._limits.answer_s, self._late_frames)
         answer = reception.finish()
+        is_ours = self._wire.may_answer()
         self.answered += 1
         self._inbox.end_message()
-        frames = pdu.command_frames(
-            reception.context_id, response(reception.request, answer), self._peer_max_pdu
-        )
+        if not is_ours:
+            return
+        frames = self._frames(reception, answer)
         taker = self._taken
         if isinstance(taker, Conversation) and taker.report is not None:
             frames += self._report_frames(reception.context_id, taker.report)
             self._reported = True
         self._wire.send(frames, self._limits.send_s)
+
+    def _late_frames(self) -> bytes | None:
+        """Return the answer to an object that is given up because it takes too long; from another thread."""
+        reception = self._finishing
+        answer = reception.give_up() if reception is not None else None
+        return None if reception is None or answer is None else self._frames(reception, answer)
+
+    def _frames(self, reception: Reception, answer: StoreAnswer) -> bytes:
+        rsp = response(reception.request, answer)
+        return pdu.command_frames(reception.context_id, rsp, self._peer_max_pdu)
 
     def _report_frames(self, context_id: int, report: CommitmentReport) -> bytes:
         """Return the message that reports to a requestor what it asked for a moment ago."""

@@ -11,6 +11,7 @@ import math
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -54,6 +55,10 @@ class Wire:
         self._handshaking = False
         self._closed = False
         self._lock = threading.Lock()
+        self._answer_by = math.inf
+        self._late_answer: Callable[[], bytes | None] | None = None
+        self._answered = False
+        self._answering = threading.Lock()
         prompt(sock)
 
     # --- by the acceptor's sweep, from its thread -----------------------------------------------
@@ -76,6 +81,27 @@ class Wire:
         """Cut when the peer had its time."""
         if now > self.until:
             self.cut(self.limit_word)
+        if now > self._answer_by:
+            self._answer_late()
+
+    def _answer_late(self) -> None:
+        """Answer in the place of the thread that still works on it, unless it is done meanwhile."""
+        with self._answering:
+            late, self._late_answer = self._late_answer, None
+            self._answer_by = math.inf
+            frames = late() if late is not None else None
+            if frames is None:
+                return
+            self._answered = True
+            try:
+                # Never waited for: the sweep serves everybody, and an answer of a few bytes finds room.
+                self.sock.setblocking(False)
+                sent = self.sock.send(frames)
+                self.sock.setblocking(True)
+            except (OSError, ValueError):
+                sent = 0
+        if sent < len(frames):
+            self.cut("send-deadline", both_ways=True)
 
     # --- by the connection's own thread ---------------------------------------------------------
 
@@ -130,6 +156,19 @@ class Wire:
         finally:
             self.until = math.inf
             self._sending = False
+
+    def answer_by(self, within_s: float, late: Callable[[], bytes | None]) -> None:
+        """Begin to work on an answer; after `within_s` the sweep sends what `late` returns, if anything."""
+        self._late_answer = late
+        self._answer_by = monotonic() + within_s
+
+    def may_answer(self) -> bool:
+        """End the work on an answer; False when the sweep has sent one."""
+        with self._answering:
+            self._answer_by = math.inf
+            self._late_answer = None
+            answered, self._answered = self._answered, False
+        return not answered
 
     def say_last(self, pdu: bytes, linger_s: float) -> None:
         """Send a last PDU, and wait shortly until the peer took it: closing at once could destroy it."""

@@ -7,6 +7,7 @@ answered with Success when it is durable, and with a status and a fixed comment 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from datetime import date
 from typing import Final, Protocol
@@ -44,6 +45,7 @@ from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
 from deid_node.node.through import NotForwarded, Passage
 from deid_node.settings import OnReject
+from deid_node.spool.deadline import Deadline
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Origin, Refusal
 from deid_node.spool.spool import Spool
@@ -58,6 +60,9 @@ _NOT_AUTHORIZED: Final = StoreAnswer(StoreStatus.NOT_AUTHORIZED, "This AE may no
 _NO_ROUTE: Final = StoreAnswer(StoreStatus.NO_ROUTE, "No route for this called AE title")
 _NO_RESOURCES: Final = StoreAnswer(
     StoreStatus.OUT_OF_RESOURCES, "The object cannot be kept now; send it again"
+)
+_TOO_LATE: Final = StoreAnswer(
+    StoreStatus.OUT_OF_RESOURCES, "The object could not be kept in time; send it again"
 )
 _OUR_FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal error; nothing was kept")
 
@@ -113,7 +118,7 @@ class Sealed(Protocol):
         """Make the sealed original durable. Raises OSError."""
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove it, also after `keep`."""
 
 
 class Sealer(Protocol):
@@ -137,7 +142,9 @@ class NodeIntake:
         memory: MemoryBudget | None = None,
         records: Records,
         commitment: Commitment | None = None,
+        answer_s: float = math.inf,
     ) -> None:
+        self._answer_s = answer_s
         self._gates = peers, routes
         self._commitment = commitment
         self._records = records
@@ -223,7 +230,16 @@ class NodeIntake:
             self._write_down(caller, request, _NOT_AUTHORIZED, "not-authorized")
             return Swallowed(_NOT_AUTHORIZED)
         sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
-        return _Arrival(self._spool, route, caller, request, sealer, self._memory.share(), self._records)
+        return _Arrival(
+            self._spool,
+            route,
+            caller,
+            request,
+            sealer,
+            self._memory.share(),
+            self._records,
+            self._answer_s if route.through is None else math.inf,
+        )
 
 
 class _Arrival:
@@ -238,7 +254,10 @@ class _Arrival:
         sealer: Sealer | None,
         memory: Share,
         records: Records,
+        answer_s: float,
     ) -> None:
+        self._answer_s = answer_s
+        self._deadline: Deadline | None = None
         self._spool = spool
         self._records = records
         self._route = route
@@ -291,6 +310,7 @@ class _Arrival:
 
     def finish(self) -> StoreAnswer:
         """Make the object durable and say so, or say why not."""
+        self._deadline = Deadline(self._answer_s)
         if self._answer is None:
             try:
                 return self._commit()
@@ -303,6 +323,19 @@ class _Arrival:
             self._record_refusal(self._refused, self._answer)
         self._drop()
         return self._answer
+
+    def give_up(self) -> StoreAnswer | None:
+        """Keep nothing of the object; None when it is durable already, or is kept by its destination."""
+        deadline = self._deadline
+        if deadline is None or self._answer_s == math.inf or not deadline.give_up():
+            return None
+        _LOG.warning(
+            "node.object_too_late",
+            association=self._caller.association,
+            route=self._route.name,
+            limit_s=self._answer_s,
+        )
+        return _TOO_LATE
 
     def refuse(self, answer: StoreAnswer) -> None:
         """Forget the object and write down why: the acceptor found more than it may hold, or a fault."""
@@ -328,6 +361,7 @@ class _Arrival:
             origin=_origin(self._caller),
             profile=self._route.procedure.digest,
             epoch=self._records.pseudonyms.epoch,
+            deadline=self._deadline,
         )
         self._drop()
         self._records.stored(self._caller, self._route.name, commit, summary, self._route.procedure.digest)
@@ -375,11 +409,14 @@ class _Arrival:
                 self._draft.discard()
 
     def _quarantine(self, sealed: Sealed, refusal: ObjectRefused) -> StoreAnswer:
+        assert self._deadline is not None
         try:
             sealed.keep(refusal)
         except OSError as error:
             self._tell("node.object_not_kept", error)
             return _NO_RESOURCES
+        if not self._deadline.keep():
+            return _TOO_LATE
         self._sealed = None
         return _SUCCESS
 

@@ -144,10 +144,10 @@ class SealedObject:
                 os.close(descriptor)
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove it, also after `keep`."""
         with suppress(OSError):
             self._stream.close()
-        for suffix in (_PART, _NOTE):
+        for suffix in (_PART, _SEALED, _NOTE):
             with suppress(OSError):
                 (self._folder / f"{self._id}{suffix}").unlink()
 

@@ -125,6 +125,7 @@ class Node:
                 records=records,
                 sealer=_make_quarantine(settings),
                 memory=MemoryBudget(settings.limits.memory_bytes or default_budget()),
+                answer_s=settings.limits.answer_s,
             )
             acceptor = self._acceptor = _make_acceptor(settings, self._intake, self._tls)
             acceptor.start()
@@ -261,6 +262,7 @@ def association_limits(limits: LimitSettings) -> AssociationLimits:
         request_s=limits.request_s,
         pdu_s=limits.pdu_s,
         idle_s=limits.idle_s,
+        answer_s=limits.answer_s,
         send_s=limits.send_s,
         min_rate_bytes_s=limits.min_rate_bytes_s,
         rate_window_s=limits.rate_window_s,

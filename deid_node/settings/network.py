@@ -89,6 +89,11 @@ class LimitSettings(Section):
     idle_s: Seconds = Field(
         default=300.0, description="Seconds without a message after which an association is aborted."
     )
+    answer_s: Seconds = Field(
+        default=8.0,
+        description="Seconds from the last byte of an object to its answer. What is not durable by then is "
+        "not kept, and answered with A700.",
+    )
     send_s: Seconds = Field(default=15.0, description="Seconds that a peer may take to read an answer.")
     min_rate_bytes_s: int = Field(
         default=64 << 10, ge=1, description="Bytes a second that a sender has to reach within a message."

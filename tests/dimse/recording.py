@@ -46,6 +46,9 @@ class Taken:
             raise RuntimeError("PATIENT^NAME in the text of an exception")
         return self.answer
 
+    def give_up(self) -> StoreAnswer | None:
+        return None
+
     def refuse(self, answer: StoreAnswer) -> None:
         self.refused.append(answer)
         self.aborted += 1

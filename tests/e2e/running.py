@@ -41,15 +41,15 @@ class RunningNode:
         )
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process and wait until it listens."""
+    def start(self, **environment: str) -> None:
+        """Start the process, with variables of its own, and wait until it listens."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deid_node", "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **environment},
             )
         process = self.process
         wait_for(lambda: listens(self.port) or process.poll() is not None, "the node listens", 30)
