@@ -37,6 +37,17 @@ def test_without_any_configuration_there_is_a_node() -> None:
     assert destination.path == settings.state / "out"
 
 
+def test_water_marks_have_an_order(tmp_path: Path) -> None:
+    file = write(tmp_path, "[spool]\nlow_water = 0.9\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file, environment={})
+
+    assert caught.value.problems == (
+        f"{file} line 1: spool is not usable: low_water must not be above high_water.",
+    )
+
+
 def test_stronger_sources_win(tmp_path: Path) -> None:
     file = write(tmp_path, 'port = 1\nae_title = "FILE"\nhost = "127.0.0.1"\n')
     secrets = tmp_path / "secrets"

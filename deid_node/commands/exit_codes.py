@@ -24,5 +24,6 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69, "a peer cannot be reached, or the association was lost"
     SOFTWARE = 70, "an error in deid-node itself"
     CANNOT_CREATE = 73, "a folder cannot be written, or the spool cannot be used"
+    IO_ERROR = 74, "the disk failed under the running node; a restart finds out what is durable"
     CONFIGURATION = 78, "a setting, a profile or a key is wrong, or the port is taken; nothing was started"
     INTERRUPTED = 130, "stopped from the keyboard"

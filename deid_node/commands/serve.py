@@ -44,4 +44,4 @@ def serve(
 
     failed = run(node, read, ready=greet)
     if failed is not None:
-        leave(ExitCode.CANNOT_CREATE, f"The node stopped: {failed} A restart finds out what is durable.")
+        leave(ExitCode.IO_ERROR, f"The node stopped: {failed} A restart finds out what is durable.")

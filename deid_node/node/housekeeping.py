@@ -28,8 +28,8 @@ class Housekeeping:
         """Prepare; `purge_s` and `prune_s` are how often is looked for files and for history."""
         self._spool = spool
         self._tasks: list[tuple[float, Callable[[], None]]] = []
-        if settings.keep_s > 0:
-            self._tasks.append((min(purge_s, settings.keep_s), self._purge))
+        # Also with 0: an earlier process may have kept files for longer.
+        self._tasks.append((min(purge_s, settings.keep_s or purge_s), self._purge))
         if settings.history_days is not None:
             self._history_s = settings.history_days * _DAY_S
             self._tasks.append((prune_s, self._prune))

@@ -167,6 +167,8 @@ class NodeIntake:
             rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
         elif routes.called(caller.called) is None and not self._may_report(caller):
             rejection = AssociationRejection.CALLED_AE_NOT_RECOGNIZED
+        elif self._spool.turns_away and not self._needs_no_room(caller):
+            rejection = AssociationRejection.LOCAL_LIMIT_EXCEEDED
         else:
             self._records.tell("association-accepted", caller)
             return None
@@ -218,6 +220,11 @@ class NodeIntake:
 
     def _may_report(self, caller: Caller) -> bool:
         return self._commitment is not None and self._commitment.may_report(caller)
+
+    def _needs_no_room(self, caller: Caller) -> bool:
+        """Whether a caller comes through to a destination, or with a report after which files may go."""
+        route = self._gates[1].called(caller.called)
+        return (route is not None and route.through is not None) or self._may_report(caller)
 
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""

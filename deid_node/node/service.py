@@ -44,6 +44,7 @@ from deid_node.settings import AcceptorKind, Acknowledge, CommitmentMode, Settin
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
+from deid_node.spool.room import Water
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Node:
         self._running = ExitStack()
         self._records: Records | None = None
         self._spool: Spool | None = None
+        self._has_room = True
         self._intake: NodeIntake | None = None
         self._throughs: Mapping[str, Through] = {}
         self._modes: dict[str, CommitmentMode] = {}
@@ -97,7 +99,10 @@ class Node:
             records = self._records = Records.open(settings)
             started.callback(records.close)
             spool = self._spool = Spool.open(
-                settings.spool_folder, durable=settings.spool.durable, keep_s=settings.spool.keep_s
+                settings.spool_folder,
+                durable=settings.spool.durable,
+                keep_s=settings.spool.keep_s,
+                water=Water(settings.spool.high_water, settings.spool.low_water),
             )
             started.callback(spool.close)
             records.catch_up(spool.desk)
@@ -194,6 +199,17 @@ class Node:
         _LOG.info("node.reloaded", routes=[route.name for route in routes])
         profiles = {route.name: route.procedure.digest for route in routes}
         self._records.tell("reloaded", routes=list(profiles), profiles=list(profiles.values()))
+
+    def look_at_room(self) -> None:
+        """Say when the spool has no room for new objects any more, and when it has again."""
+        assert self._spool is not None
+        if self._spool.has_room() == self._has_room:
+            return
+        self._has_room = not self._has_room
+        if self._has_room:
+            _LOG.info("node.room_again", folder=self._spool.folder)
+        else:
+            _LOG.error("node.no_room", folder=self._spool.folder)
 
     def stop(self) -> None:
         """Take no new association, let running ones finish within the limit, then stop the rest."""
@@ -332,6 +348,7 @@ def run(
         manager.watch(lambda: node.failed is None)
         warm_up(node.procedures.values())
         while not stop.wait(_LOOK_S) and node.failed is None:
+            node.look_at_room()
             if hang_up.is_set():
                 hang_up.clear()
                 node.reload(read)

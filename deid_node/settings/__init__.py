@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
@@ -242,6 +242,14 @@ class SpoolSettings(Section):
         default=True,
         description="Sync to the disk before Success is answered. `false` can lose objects: for benchmarks.",
     )
+    high_water: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.85,
+        description="Share of the spool's file system, in bytes or in inodes, from which on no new object is "
+        "taken: senders wait for seconds, then hear A700, and after half a minute associations are rejected.",
+    )
+    low_water: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.75, description="Share below which objects are taken again."
+    )
     keep_s: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="Seconds that a file is kept after its last delivery."
     )
@@ -250,6 +258,12 @@ class SpoolSettings(Section):
         description="Days after which rows of settled objects are deleted; their counts stay. An object that "
         "is sent again later is taken for a new one. Unset: never.",
     )
+
+    @model_validator(mode="after")
+    def _marks_in_order(self) -> Self:
+        if self.low_water > self.high_water:
+            raise ValueError("low_water must not be above high_water")
+        return self
 
 
 class QuarantineSettings(Section):

@@ -1,7 +1,8 @@
 """Whether there is room for another object, and what is left when there is none at all.
 
-New objects are refused while there is still room to finish what was begun: settling an entry, after
-which its file goes, needs a few pages of the ledger. The ballast is a file that gives them back when
+New objects are refused while there is still room to finish what was begun: from the high water mark of
+the spool's file system on, in bytes or in inodes, until both are below the low one again. The ballast is
+a file whose space settling an entry takes, a few pages of the ledger after which its file goes, when
 somebody else has filled the disk.
 """
 
@@ -11,66 +12,114 @@ import contextlib
 import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import Final
 
 _CHECK_S: Final = 0.5
-_MIN_INODES: Final = 1000
-_LARGEST_SHARE: Final = 0.05
 _BALLAST: Final = "ballast"
-_BALLAST_SHARE: Final = 4
+_BALLAST_SHARE: Final = 0.01
+_LOOK_AGAIN_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Water:
+    """How full the file system of the spool may become, and what is done then.
+
+    Attributes:
+        high: share of its bytes, or of its inodes, from which on no new object is taken.
+        low: share of both below which objects are taken again.
+        ballast_bytes: kept to finish with, at most 1 % of the file system.
+        waits_s: so long new objects wait for room, which stops the reading of their associations;
+            after that they are refused at once.
+        turns_away_s: after so long without room no new association is accepted.
+    """
+
+    high: float = 0.85
+    low: float = 0.75
+    ballast_bytes: int = 64 << 20
+    waits_s: float = 5.0
+    turns_away_s: float = 30.0
 
 
 class Room:
     """The free space of the spool's file system, looked at no more than twice a second."""
 
-    def __init__(self, root_fd: int, reserve_bytes: int) -> None:
-        """Keep `reserve_bytes` free, or 5 % of a file system for which that is much.
-
-        A quarter of it is taken as ballast. Nothing is kept for a reserve of 0.
-        """
-        total = os.fstatvfs(root_fd)
+    def __init__(self, root_fd: int, water: Water | None) -> None:
+        """Look after the file system of a folder; None lets it be filled to the brim."""
         self._fd = root_fd
-        self._low = min(reserve_bytes, int(total.f_blocks * total.f_frsize * _LARGEST_SHARE))
+        self._water = water
         self._next_check = 0.0
-        self._is_left = True
+        self._short_since: float | None = None
         self._has_ballast = False
         self._lock = threading.Lock()
 
     def is_left(self) -> bool:
-        """Whether a new object may come; once it may not, it may again at twice the reserve."""
+        """Whether a new object may come."""
+        return not self.short_for_s()
+
+    def short_for_s(self) -> float:
+        """Return for how long there has been no room, 0 while there is."""
         now = time.monotonic()
-        if now >= self._next_check:
+        if now >= self._next_check and self._water is not None:
             with self._lock:
                 self._next_check = now + _CHECK_S
-                self._is_left = not self._low or self._look()
-        return self._is_left
+                if self._look(self._water):
+                    self._short_since = None
+                elif self._short_since is None:
+                    self._short_since = now
+        since = self._short_since
+        return 0.0 if since is None else max(now - since, 1e-9)
+
+    def wait(self) -> bool:
+        """Wait for room as long as `Water.waits_s` allows; tell whether there is some."""
+        while short_s := self.short_for_s():
+            if self._water is None or short_s >= self._water.waits_s:
+                return False
+            time.sleep(_LOOK_AGAIN_S)
+        return True
+
+    @property
+    def turns_away(self) -> bool:
+        """Whether there has been no room for so long that nobody should come with new objects."""
+        return self._water is not None and self.short_for_s() >= self._water.turns_away_s
 
     def relieve(self) -> bool:
         """Give the ballast back to the file system; tell whether there was any."""
         with self._lock:
             had, self._has_ballast = self._has_ballast, False
-            self._is_left = self._is_left and not had
+            if had and self._short_since is None:
+                self._short_since = time.monotonic()
             with contextlib.suppress(OSError):
                 os.unlink(_BALLAST, dir_fd=self._fd)
             return had
 
-    def _look(self) -> bool:
-        free = os.fstatvfs(self._fd)
-        wanted = self._low if self._is_left else 2 * self._low
-        if free.f_bavail * free.f_frsize < wanted or (free.f_files and free.f_favail < _MIN_INODES):
+    def _look(self, water: Water) -> bool:
+        found = os.fstatvfs(self._fd)
+        mark = water.high if self._short_since is None else water.low
+        # Blocks that only root may use are neither used nor free: df counts in the same way.
+        blocks = _share(found.f_blocks - found.f_bfree, found.f_bavail)
+        inodes = _share(found.f_files - found.f_ffree, found.f_favail)
+        if blocks >= mark or inodes >= mark:
             return False
-        self._has_ballast = self._has_ballast or self._take_ballast()
+        if not self._has_ballast:
+            total = found.f_blocks * found.f_frsize
+            self._has_ballast = self._take_ballast(min(water.ballast_bytes, int(total * _BALLAST_SHARE)))
         return self._has_ballast
 
-    def _take_ballast(self) -> bool:
+    def _take_ballast(self, size: int) -> bool:
         try:
             fd = os.open(_BALLAST, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._fd)
         except OSError:
             return False
         try:
-            os.posix_fallocate(fd, 0, max(self._low // _BALLAST_SHARE, 1))
+            os.posix_fallocate(fd, 0, max(size, 1))
         except OSError:
             return False
         finally:
             os.close(fd)
         return True
+
+
+def _share(used: int, free: int) -> float:
+    """Return the share that is used; a file system that does not count its inodes has all of them free."""
+    return used / (used + free) if used + free > 0 else 0.0

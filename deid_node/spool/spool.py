@@ -27,7 +27,7 @@ from deid_node.spool.failpoint import reach
 from deid_node.spool.lock import lock
 from deid_node.spool.outcomes import Outcome
 from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, files, place, recover
-from deid_node.spool.room import Room
+from deid_node.spool.room import Room, Water
 from deid_node.spool.writer import Work, Writer
 
 T = TypeVar("T")
@@ -38,7 +38,6 @@ _AT_A_TIME: Final = 1000
 _CHECK_S: Final = 5.0
 
 
-DEFAULT_RESERVE_BYTES: Final = 256 << 20
 DEFAULT_MAX_PAUSE_S: Final = 900.0
 
 
@@ -80,7 +79,7 @@ class Spool:
         folder: Path,
         *,
         durable: bool = True,
-        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
+        water: Water | None = Water(),  # noqa: B008  # frozen
         keep_s: float = 0.0,
         max_pause_s: float = DEFAULT_MAX_PAUSE_S,
     ) -> Spool:
@@ -90,7 +89,7 @@ class Spool:
             folder: its own file system, or one with room; never shared by two nodes.
             durable: False switches every sync off, for benchmarks and tests: what was acknowledged
                 is then lost with the power.
-            reserve_bytes: stay free for finishing what was begun; no new object is taken below it.
+            water: how full its file system may become; None does not look.
             keep_s: how long a file stays after its last delivery.
             max_pause_s: the longest that a deferred entry waits after a start.
 
@@ -123,7 +122,7 @@ class Spool:
                 hint = schema.DAMAGED if schema.is_damage(error) else ""
                 raise SpoolError(f"The spool {folder} cannot be opened: {error}. {hint}".strip()) from error
             undo.pop_all()
-        room = Room(root_fd, reserve_bytes)
+        room = Room(root_fd, water)
         writer = Writer(conn, root_fd, durable=durable, relieve=room.relieve)
         spool = cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
         if not checked:
@@ -143,15 +142,20 @@ class Spool:
         """Whether there is room for a new object."""
         return self._room.is_left()
 
+    @property
+    def turns_away(self) -> bool:
+        """Whether there has been no room for so long that no sender should be let in."""
+        return self._room.turns_away
+
     def draft(self) -> Draft:
-        """Begin a new object.
+        """Begin a new object; waits a few seconds for room, and only when it has just become short.
 
         Raises:
             SpoolError: the spool has failed or has no room.
         """
         if self._writer.failed is not None:
             raise SpoolError(self._writer.failed)
-        if not self._room.is_left():
+        if not self._room.wait():
             raise SpoolError("The file system of the spool has no room for new objects.")
         return Draft(self)
 

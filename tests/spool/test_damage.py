@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from deid_node.errors import SpoolError
 from deid_node.spool import Delivered, Held, Spool, open_checked
 from tests.peers import wait_for
+from tests.spool.disks import fill, small_disk
 from tests.spool.objects import dataset, objects_in, put
 
 
@@ -105,36 +103,9 @@ def test_a_resent_object_mends_a_damaged_one(tmp_path: Path) -> None:
 # --- no space ---------------------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("not permitted to mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take every byte that is free, in large and then in small pieces."""
-    path = disk / "other"
-    with path.open("wb", buffering=0) as file:
-        for piece in (1 << 20, 4096, 512):
-            try:
-                while True:
-                    file.write(bytes(piece))
-            except OSError:
-                continue
-    return path
-
-
 def test_on_a_full_disk_an_object_is_withdrawn_whole_and_the_spool_goes_on(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "4m") as disk:
-        spool = Spool.open(disk / "spool", reserve_bytes=0)
+        spool = Spool.open(disk / "spool", water=None)
         kept = 0
         with pytest.raises(SpoolError):
             for number in range(1000):
@@ -164,19 +135,6 @@ def test_what_was_begun_is_finished_when_somebody_else_fills_the_disk(tmp_path: 
         other.unlink()
         wait_for(spool.has_room, "room again")
         put(spool, 1000)
-        spool.close()
-
-
-def test_new_objects_are_refused_while_there_is_still_room_to_settle(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "16m") as disk:
-        spool = Spool.open(disk / "spool", reserve_bytes=16 << 20)  # 5 % of the disk, then
-        (disk / "other").write_bytes(bytes((16 << 20) - (600 << 10)))
-
-        with pytest.raises(SpoolError, match="no room"):
-            spool.draft()
-
-        assert not spool.has_room()
-        assert spool.failed is None
         spool.close()
 
 

@@ -59,7 +59,7 @@ def fill(folder: Path, rows: int) -> None:
 def spools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Spool]]:
     folders = {name: tmp_path_factory.mktemp(name) for name in ("empty", "full")}
     fill(folders["full"], ROWS)
-    opened = {name: Spool.open(folder, durable=False, reserve_bytes=0) for name, folder in folders.items()}
+    opened = {name: Spool.open(folder, durable=False, water=None) for name, folder in folders.items()}
     yield opened
     for spool in opened.values():
         spool.close()
@@ -107,7 +107,7 @@ def test_a_long_history_starts_in_time(tmp_path: Path, spools: dict[str, Spool])
     backup(spools["full"].folder, tmp_path / LEDGER)
     (tmp_path / "objects").mkdir()
 
-    took_s = timed(lambda: Spool.open(tmp_path, durable=False, reserve_bytes=0).close())
+    took_s = timed(lambda: Spool.open(tmp_path, durable=False, water=None).close())
 
     assert took_s < 10
 

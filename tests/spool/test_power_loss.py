@@ -46,8 +46,8 @@ def work(spool: Spool, disk: SimulatedDisk, chance: random.Random) -> None:
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedDisk]:
     folder = tmp_path / "spool"
-    Spool.open(folder, reserve_bytes=0).close()
-    spool = Spool.open(folder, reserve_bytes=0)
+    Spool.open(folder, water=None).close()
+    spool = Spool.open(folder, water=None)
 
     def snapshot() -> bytes:
         with contextlib.closing(sqlite3.connect(folder / LEDGER)) as conn:
@@ -74,7 +74,7 @@ def test_what_was_acknowledged_is_there_whole_whatever_the_disk_forgot(
     for cut in [chance.randint(1, len(recorded.events)) for _ in range(CUTS)]:
         recorded.crash(cut, chance, target)
 
-        spool = Spool.open(target, durable=False, reserve_bytes=0)
+        spool = Spool.open(target, durable=False, water=None)
 
         found: set[tuple[int, str]] = set()
         for name in ("a", "b"):
