@@ -29,6 +29,7 @@ _GUARDED_VRS: Final = frozenset("UR AE CS IS DS".split())
 # Of these only a value that is the identifier itself is one: 5 may stand in 0.5.
 _NUMBER_TEXTS: Final = frozenset("IS DS".split())
 _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
+_OF_TIMES: Final = b"0123456789.:- \\\0"
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
 _KNOWN_UIDS: Final = 4096
 # Groups below belong to commands, file meta information and directories (PS3.5 7.8.1, PS3.7, PS3.10).
@@ -64,10 +65,10 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
         entry: Entry = _Value(vr, value_function(rule.call), asks_others(rule.call))
-    elif rule.needs_value and rule.action in (Action.C, Action.K):
-        entry = _or_dummy(plan, code, vr, _COMPILE[rule.action](plan, code, vr))
     else:
         entry = _COMPILE[rule.action](plan, code, vr)
+    if rule.needs_value and (rule.call is not None or rule.action in (Action.C, Action.K)):
+        entry = _or_dummy(plan, code, vr, entry)
     return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
 
 
@@ -134,12 +135,14 @@ def _uid(plan: Plan, code: int, vr: str) -> Entry:
 
 
 def _clean(plan: Plan, code: int, vr: str) -> Entry:
-    if vr in _TEXT_VRS:
+    if vr in _TEXT_VRS or vr == "CS":
         return _CleanText(vr)
     if vr in ("DA", "DT"):
         return _ShiftDate(vr)
     if vr == "UI":
         return _NewUID()
+    if vr == "TM":
+        return _KeepTime()
     if vr in ("PN", "AE", "UR"):
         return _dummy(plan, code, vr)
     return b"" if vr in _BINARY_VRS else _keep(plan, code, vr)
@@ -327,7 +330,21 @@ class _Guard:
         text = decode(value, place.charsets, self.vr)
         cleaned = "" if text is None else subject.without_known(text).strip()
         new = encode(cleaned, place.charsets, self.vr)
-        return rebuilt(element, place, b"" if new is None else new)
+        return rebuilt(element, place, b"" if new is None or subject.contains_identifier(new) else new)
+
+
+class _KeepTime:
+    """Keep a time of day that is one; a text in its place goes (PS3.5 6.2)."""
+
+    __slots__ = ()
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        value = place.b[element[2] : element[3]]
+        if not value.translate(None, _OF_TIMES):
+            return None
+        place.subject.personal += 1  # said of every object, remembered or not
+        place.subject.warnings.add("a time that is none was emptied")
+        return rebuilt(element, place, b"")
 
 
 class _ShiftDate:

@@ -11,7 +11,7 @@ from deid_node.engine.charset import decode
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.nested import is_sequence, walk
 from deid_node.engine.scan import Budget, Element
-from deid_node.standard.dictionary import tag_of
+from deid_node.standard.dictionary import attributes, tag_of, vr_of
 
 _PATIENT_NAMES: Final = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
 _IDS: Final = (
@@ -41,7 +41,8 @@ ID_TAGS: Final = _tags(_IDS)
 PLACE_TAGS: Final = _tags(_PLACES)
 CONTACT_TAGS: Final = _tags(_CONTACTS)
 DATE_TAGS: Final = _tags(_DATES)
-_LISTED: Final = ID_TAGS | PLACE_TAGS | CONTACT_TAGS | DATE_TAGS
+_NAMES: Final = frozenset(tag for tag, known in attributes().items() if known.vrs == ("PN",))
+_LISTED: Final = ID_TAGS | PLACE_TAGS | CONTACT_TAGS | DATE_TAGS | _NAMES  # names may be coded as UN
 NESTED_ID_TAGS: Final = _tags(("PatientID", "AccessionNumber"))
 _PN: Final = ord("P") << 8 | ord("N")
 
@@ -84,7 +85,8 @@ def identity_values(
     for element, value, own in walk(header, chosen, encoding, Budget(budget.limits), charsets, _identifies):
         if not value.strip(b" \0"):
             continue
-        text = decode(value, own, vr_in(element[0]))
+        vr = vr_in(element[0])
+        text = decode(value, own, (vr_of(element[0] >> 16) or vr) if vr == "UN" else vr)
         if text is None:
             text = value.decode("latin-1")
         kind = kind_of(element[0] >> 16)

@@ -81,6 +81,11 @@ class Types:
 NO_TYPES: Final = Types(None)
 
 
+def _may_empty(row: Row) -> bool:
+    """Tell whether nothing may be left of a value: always, or when all of it identifies."""
+    return row.action in (Action.C, Action.K) or row.call is not None or empties(row.action, row.call)
+
+
 class Overlay:
     """The tables of one SOP class under the rows that apply to it."""
 
@@ -179,7 +184,7 @@ class Overlay:
         return found
 
     def _rule(self, row: Row, tag: int, on_top: bool) -> Rule:
-        key = (id(row), on_top, tag if empties(row.action, row.call) else 0)
+        key = (id(row), on_top, tag if _may_empty(row) else 0)
         rule = self._rules.get(key)
         if rule is None:
             rule = self._rules[key] = self._make_rule(row, key[2], on_top)
@@ -190,7 +195,10 @@ class Overlay:
         if tag and empties(row.action, row.call) and self._needs_value(row, tag, on_top):
             type_ = self._types.type_of(tag, on_top=on_top)
             return Rule(Action.D, because, f"{decided_by}: {row.action}, and Type {type_} needs a value")
-        return Rule(row.action, because, decided_by, row.call)
+        # A function that removes may do so where a condition of the IOD can fall away with the value.
+        types = _MUST_HAVE_VALUE if row.call is None else _MUST_HAVE_VALUE[:1]
+        needs_value = tag != 0 and self._types.type_of(tag, on_top=on_top) in types
+        return Rule(row.action, because, decided_by, row.call, needs_value=needs_value)
 
     def _needs_value(self, row: Row, tag: int, on_top: bool) -> bool:
         if row.action is Action.X:

@@ -218,6 +218,39 @@ def test_c_takes_the_names_of_the_patient_out_of_a_text(vr: str, form: Form) -> 
     assert b"CHEST" in output
 
 
+@_PER_FORM
+def test_c_keeps_a_time_of_day_and_empties_what_is_none(form: Form) -> None:
+    for value in (b"101500.25 ", b"10:15:00", b"1015-1030"):
+        assert acted(Action.C, "TM", value, form) == form.element(SELECTORS["TM"], "TM", value)
+    assert acted(Action.C, "TM", b"after Lunch with Zabrowska", form) == form.element(
+        SELECTORS["TM"], "TM", b""
+    )
+
+
+@_PER_FORM
+def test_c_takes_a_name_out_of_a_code_string_and_leaves_defined_terms(form: Form) -> None:
+    def cleaned(value: bytes) -> bytes:
+        tag = SELECTORS["CS"]
+        dataset = form.dataset(form.element(0x00100010, "PN", b"Zabrowska"), form.element(tag, "CS", value))
+        return run(procedure({tag: Action.C}), dataset, form)[len(form.dataset()) :]
+
+    assert cleaned(b"DERIVED\\SECONDARY ") == form.element(SELECTORS["CS"], "CS", b"DERIVED\\SECONDARY ")
+    assert b"ZABROWSKA" not in cleaned(b"ZABROWSKA\\HEAD")
+
+
+@pytest.mark.parametrize("action", [Action.C, Action.K])
+def test_nothing_is_left_of_a_needed_value_but_a_dummy(action: Action) -> None:
+    tag = SELECTORS["LO"]
+    rules = {tag: Rule(action, needs_value=True), 0x00100010: Action.X}
+    dataset = EXPLICIT.dataset(
+        EXPLICIT.element(0x00100010, "PN", b"Zabrowska"), EXPLICIT.element(tag, "LO", b"ZABROWSKA ")
+    )
+
+    output = run(procedure(rules, identity_removed=True), dataset)
+
+    assert EXPLICIT.element(tag, "LO", dummy("LO", Dummies.STANDARD, little_endian=True)) in output
+
+
 # --- what is in no dictionary -----------------------------------------------------------------------
 
 

@@ -30,6 +30,19 @@ def test_a_known_identifier_leaves_a_kept_text(form: Form, secret: bytes, form_o
     assert summary.warnings == ("a known identifier was removed from a kept attribute",)
 
 
+@pytest.mark.parametrize("name", [b"Zabrowska^Ilse", "Żabrowska^Ilse".encode()])
+def test_a_name_that_is_coded_as_un_is_known_all_the_same(name: bytes) -> None:
+    dataset = EXPLICIT.dataset(
+        EXPLICIT.element(0x00080005, "CS", b"ISO_IR 192"),
+        EXPLICIT.element(0x00080070, "UN", b"for " + name.partition(b"^")[0]),
+        EXPLICIT.element(_NAME, "UN", name),
+    )
+
+    output = run(_DEIDENTIFYING, dataset)
+
+    assert name.partition(b"^")[0] not in output
+
+
 @_PER_FORM
 @pytest.mark.parametrize("depth", [1, 3])
 def test_a_known_identifier_leaves_a_kept_text_in_an_item(form: Form, depth: int) -> None:

@@ -253,6 +253,26 @@ def test_z_is_a_dummy_where_the_type_asks_for_a_value(compiled: Compile) -> None
     assert enhanced.decided_by == "site.toml line 4: Z, and Type 1 needs a value"
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'StructureSetLabel = "C"',
+        'StructureSetLabel = "K"',
+        '"vr:SH" = "C"',
+        '"re:StructureSet.*" = "C"',
+        '"3006,00xx" = "C"',
+        'StructureSetLabel = { do = "map", cases = { A = "B" }, otherwise = "empty" }',
+    ],
+)
+def test_a_row_that_may_leave_nothing_of_a_type_1_attribute_asks_for_a_value(
+    compiled: Compile, rows: str
+) -> None:
+    procedure = compiled(f'extends = ["basic"]\n[attributes]\n{rows}')
+
+    assert rule(procedure.table_for(find_sop_class("RTStructureSetStorage")), "StructureSetLabel").needs_value
+    assert not rule(procedure.table_for(CT), "StudyDescription").needs_value
+
+
 @pytest.mark.parametrize("row", ['"vr:UI" = "U"', '"vr:CS" = "C"', '"*" = "X"', '"group:0028" = "K"'])
 def test_wide_rows_that_spare_the_pixel_description_are_fine(compiled: Compile, row: str) -> None:
     procedure = compiled(f'extends = ["basic"]\n[attributes]\n{row}')
