@@ -19,10 +19,10 @@ from deid_node.delivery.destination import Context, Parcel, UnusableError
 from deid_node.delivery.names import alternatives
 from deid_node.delivery.template import PathTemplate
 from deid_node.errors import ConfigurationError
+from deid_node.spool.content import is_content
 from deid_node.spool.entry import Entry
 from deid_node.spool.failpoint import reach
 from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome
-from deid_node.spool.reading import sha256_of
 
 _INCOMING: Final = ".incoming"
 _STALE_S: Final = 3600.0
@@ -150,7 +150,7 @@ class FolderSender:
         *path, name = self._to.template.render(entry.attributes)
         try:
             folder_fd = folders.open(tuple(path))
-            for candidate in alternatives(name, entry.sop_instance_uid, entry.sha256):
+            for candidate in alternatives(name, entry.sop_instance_uid, entry.digest):
                 try:
                     self._put(parcel, folders.root_fd, folder_fd, candidate)
                 except FileExistsError:
@@ -276,7 +276,7 @@ def _is_there(folder_fd: int, name: str, entry: Entry) -> bool:
     except OSError:
         return False
     try:
-        return os.fstat(fd).st_size == entry.offset + entry.length and sha256_of(fd) == entry.sha256
+        return os.fstat(fd).st_size == entry.offset + entry.length and is_content(fd, entry.digest)
     except OSError:
         return False
     finally:

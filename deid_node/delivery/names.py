@@ -80,7 +80,7 @@ def shortened(names: Sequence[str], limits: Limits) -> tuple[str, ...]:
     )
 
 
-def alternatives(name: str, sop_instance_uid: str, sha256: bytes) -> tuple[str, str, str]:
+def alternatives(name: str, sop_instance_uid: str, digest: bytes) -> tuple[str, str, str]:
     """Return the names an object may get: its own, and two for when another object has that one.
 
     The second is told apart by a digest of the SOP Instance UID, the third by the content as well,
@@ -90,5 +90,5 @@ def alternatives(name: str, sop_instance_uid: str, sha256: bytes) -> tuple[str, 
     if not dot:
         stem, extension = name, ""
     uid = hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:_DIGEST]
-    content = sha256.hex()[:_DIGEST]
+    content = digest.hex()[:_DIGEST]
     return name, f"{stem}-{uid}{dot}{extension}", f"{stem}-{uid}-{content}{dot}{extension}"

@@ -9,7 +9,6 @@ aborted there, and no destination takes half an object for a whole one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from deid_node.dimse.request import MAX_CONTEXTS
 from deid_node.dimse.status import WARNINGS, StatusClass, StoreStatus, class_of
 from deid_node.engine.deidentified import Deidentified, Heading, Summary
 from deid_node.errors import AssociationError, SpoolError
+from deid_node.spool.content import ContentHash
 from deid_node.spool.deadline import Deadline
 from deid_node.spool.entry import Commit, Origin, Refusal
 from deid_node.spool.ledger import Arrival
@@ -255,7 +255,7 @@ class Passage:
         self._spool = spool
         self._line: _Line | None = None
         self._outgoing: OutgoingStore | None = None
-        self._hash = hashlib.sha256()
+        self._hash = ContentHash()
         self._size = 0
         self._dataset_at = 0
 
@@ -318,7 +318,7 @@ class Passage:
             raise NotForwarded(StoreAnswer(passed_on(status), _REFUSED), why)
         passed = Arrival(
             object="",
-            sha256=self._hash.digest(),
+            digest=self._hash.digest(),
             dataset_at=self._dataset_at,
             size=self._size,
             summary=summary,

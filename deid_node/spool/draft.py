@@ -6,7 +6,6 @@ renamed into `objects`, and only then named by the ledger. Whatever fails leaves
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger
+from deid_node.spool.content import ContentHash
 from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.entry import Commit, Origin
 from deid_node.spool.failpoint import reach
@@ -40,7 +40,7 @@ class Draft:
         self._name = ""
         self._size = 0
         self._dataset_at = 0
-        self._hash = hashlib.sha256()
+        self._hash = ContentHash()
 
     def write(self, heading: Heading, part: Deidentified) -> None:
         """Append a part; before the first one the file is made and gets its file meta information.
@@ -102,7 +102,7 @@ class Draft:
             raise TooLate("The object was on the disk too late.")
         arrival = ledger.Arrival(
             object=self._name,
-            sha256=self._hash.digest(),
+            digest=self._hash.digest(),
             dataset_at=self._dataset_at,
             size=self._size,
             summary=summary,

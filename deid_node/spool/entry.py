@@ -45,8 +45,8 @@ class Entry:
     """One object on its way to one destination, claimed for one attempt.
 
     `path` is the file with file meta information; the dataset starts at `offset` and is
-    `length` bytes long. `sha256` is of the whole file. `attempt` counts from 1 and was committed
-    before this value existed. `attributes` are de-identified (0xGGGGEEEE to text).
+    `length` bytes long. `digest` is of the whole file (see `content`). `attempt` counts from 1 and
+    was committed before this value existed. `attributes` are de-identified (0xGGGGEEEE to text).
     """
 
     id: int
@@ -56,7 +56,7 @@ class Entry:
     path: str
     offset: int
     length: int
-    sha256: bytes
+    digest: bytes
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str

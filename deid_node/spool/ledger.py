@@ -36,7 +36,7 @@ class Arrival:
     """An object whose file is complete and has its final name."""
 
     object: str
-    sha256: bytes
+    digest: bytes
     dataset_at: int
     size: int
     summary: Summary
@@ -59,11 +59,11 @@ class Recorded:
 
 
 _LATEST: Final = """
-SELECT id, sha256, revision, state FROM item WHERE uid_digest = ? AND route = ?
+SELECT id, digest, revision, state FROM item WHERE uid_digest = ? AND route = ?
 ORDER BY revision DESC LIMIT 1
 """
 _INSERT_ITEM: Final = """
-INSERT INTO item (object, state, route, profile, uid_digest, revision, predecessor, sha256, dataset_at,
+INSERT INTO item (object, state, route, profile, uid_digest, revision, predecessor, digest, dataset_at,
   size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid, attributes,
   calling, called, address, association, kept, changed, removed, cleaned, warnings, received_at, epoch)
 VALUES (?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -82,20 +82,20 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
     """
     if new.original:
         conn.execute("DELETE FROM sealed WHERE id = ?", (new.original,))
-    digest = new.summary.original_uid_digest or None
-    latest = conn.execute(_LATEST, (digest, new.route)).fetchone() if digest else None
+    uid_digest = new.summary.original_uid_digest or None
+    latest = conn.execute(_LATEST, (uid_digest, new.route)).fetchone() if uid_digest else None
     if latest is None:
-        return _insert(conn, new, digest, CommitKind.NEW, 0, None)
-    item, sha256, revision, state = latest
-    if sha256 == new.sha256:
+        return _insert(conn, new, uid_digest, CommitKind.NEW, 0, None)
+    item, digest, revision, state = latest
+    if digest == new.digest:
         return _recognize(conn, new, item, revision, state)
-    return _insert(conn, new, digest, CommitKind.REVISION, revision + 1, item)
+    return _insert(conn, new, uid_digest, CommitKind.REVISION, revision + 1, item)
 
 
 def _insert(
     conn: sqlite3.Connection,
     new: Arrival,
-    digest: bytes | None,
+    uid_digest: bytes | None,
     kind: CommitKind,
     revision: int,
     predecessor: int | None,
@@ -103,8 +103,8 @@ def _insert(
     done, heading, origin = new.summary, new.summary.heading, new.origin
     attributes = done.attributes
     row = (
-        *(new.object, new.route, new.profile, digest, revision, predecessor),
-        *(new.sha256, new.dataset_at, new.size),
+        *(new.object, new.route, new.profile, uid_digest, revision, predecessor),
+        *(new.digest, new.dataset_at, new.size),
         *(heading.sop_class_uid, heading.sop_instance_uid, heading.transfer_syntax_uid),
         *(attributes.get(STUDY, ""), attributes.get(SERIES, "")),
         _as_json(dict(attributes)),
@@ -179,7 +179,7 @@ _LEASE: Final = """
 UPDATE delivery SET state = 'leased', attempts = attempts + 1, changed_at = ? WHERE id = ?
 """
 _ENTRY: Final = """
-SELECT d.id, d.item, d.destination, i.route, i.object, i.dataset_at, i.size, i.sha256, i.sop_class_uid,
+SELECT d.id, d.item, d.destination, i.route, i.object, i.dataset_at, i.size, i.digest, i.sop_class_uid,
   i.sop_instance_uid, i.transfer_syntax_uid, i.attributes, d.attempts, d.aborts, i.revision, i.received_at
 FROM delivery d JOIN item i ON i.id = d.item WHERE d.id = ?
 """
@@ -209,7 +209,7 @@ def entry_of(row: Sequence[Any], objects: str) -> Entry:
         path=f"{objects}/{name[:2]}/{name}.dcm",
         offset=dataset_at,
         length=size - dataset_at,
-        sha256=row[7],
+        digest=row[7],
         sop_class_uid=row[8],
         sop_instance_uid=row[9],
         transfer_syntax_uid=row[10],

@@ -10,7 +10,7 @@ from deid_node.spool.ledger import Arrival
 from deid_node.spool.outcomes import DeliveryState
 
 _LATEST = """
-SELECT id, sha256, revision, state FROM item WHERE uid_digest = ? AND route = ?
+SELECT id, digest, revision, state FROM item WHERE uid_digest = ? AND route = ?
 ORDER BY revision DESC LIMIT 1
 """
 _DELIVERED = """
@@ -28,7 +28,7 @@ def record(conn: sqlite3.Connection, passed: Arrival, status: int, *, warning: b
     state = DeliveryState.WARNED if warning else DeliveryState.DELIVERED
     digest = passed.summary.original_uid_digest or None
     latest = conn.execute(_LATEST, (digest, passed.route)).fetchone() if digest else None
-    if latest is not None and latest[1] == passed.sha256:
+    if latest is not None and latest[1] == passed.digest:
         item, _, revision, item_state = latest
         closed = item_state in {"done", "purged"}
         conn.execute("UPDATE item SET duplicates = duplicates + 1 WHERE id = ?", (item,))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
-from typing import Final
 
+from deid_node.spool.content import is_content
 from deid_node.spool.entry import Entry
 from deid_node.spool.outcomes import Held, HeldFor
-
-_PIECE: Final = 1 << 20
-_kept = threading.local()
 
 
 def open_checked(entry: Entry) -> int | Held:
     """Open the file of an entry whose content is what it was when it was committed.
 
     Returns a descriptor that the caller closes, or why the entry is held: a file that is gone, that
-    cannot be read, or whose SHA-256 differs is never sent.
+    cannot be read, or whose digest differs is never sent.
     """
     try:
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -27,7 +22,7 @@ def open_checked(entry: Entry) -> int | Held:
     except OSError:
         return Held(HeldFor.DAMAGED)
     try:
-        sound = sha256_of(fd) == entry.sha256
+        sound = is_content(fd, entry.digest)
     except OSError:
         sound = False
     if sound:
@@ -36,28 +31,14 @@ def open_checked(entry: Entry) -> int | Held:
     return Held(HeldFor.DAMAGED)
 
 
-def is_sound(path: str, sha256: bytes) -> bool:
-    """Whether the file has the content with this SHA-256.
+def is_sound(path: str, digest: bytes) -> bool:
+    """Whether the file has the content with this digest.
 
     Raises:
         OSError: it cannot be read.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        return sha256_of(fd) == sha256
+        return is_content(fd, digest)
     finally:
         os.close(fd)
-
-
-def sha256_of(fd: int) -> bytes:
-    """Return the SHA-256 of a whole open file."""
-    buffer: bytearray | None = getattr(_kept, "buffer", None)
-    if buffer is None:
-        buffer = _kept.buffer = bytearray(_PIECE)
-    view = memoryview(buffer)
-    digest = hashlib.sha256()
-    offset = 0
-    while count := os.preadv(fd, [buffer], offset):
-        digest.update(view[:count])
-        offset += count
-    return digest.digest()

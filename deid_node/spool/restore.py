@@ -19,9 +19,9 @@ from typing import Final
 from deid_node.engine.deidentified import Summary
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger, schema
+from deid_node.spool.content import digest_of
 from deid_node.spool.entry import Origin
 from deid_node.spool.lock import lock
-from deid_node.spool.reading import sha256_of
 from deid_node.spool.recovery import files, orphans, place
 
 ROUTE: Final = "restored"
@@ -130,12 +130,12 @@ def _adopt(
 def _arrival(name: str, path: Path, found: Found, destinations: Sequence[str], now: float) -> ledger.Arrival:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        sha256, size = sha256_of(fd), os.fstat(fd).st_size
+        digest, size = digest_of(fd), os.fstat(fd).st_size
     finally:
         os.close(fd)
     return ledger.Arrival(
         object=name,
-        sha256=sha256,
+        digest=digest,
         dataset_at=found.dataset_at,
         size=size,
         summary=found.summary,

@@ -201,7 +201,10 @@ CREATE TABLE sealed (
 CREATE INDEX sealed_state ON sealed(state, id);
 """
 
-MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED)
+# See `content`: the digest of a file need not be SHA-256 any more.
+_DIGESTS: Final = "ALTER TABLE item RENAME COLUMN sha256 TO digest;"
+
+MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED, _DIGESTS)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

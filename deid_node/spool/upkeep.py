@@ -117,11 +117,11 @@ def backup(folder: Path, target: Path) -> None:
 
 
 def _damaged(folder: Path, conn: sqlite3.Connection) -> list[Finding]:
-    rows = conn.execute("SELECT id, object, sha256 FROM on_disk WHERE state <> 'missing'")
+    rows = conn.execute("SELECT id, object, digest FROM on_disk WHERE state <> 'missing'")
     found = []
-    for item, name, sha256 in rows.fetchall():
+    for item, name, digest in rows.fetchall():
         try:
-            sound = is_sound(str(folder / place(name)), sha256)
+            sound = is_sound(str(folder / place(name)), digest)
         except FileNotFoundError:
             continue  # reported as missing, or purged meanwhile
         except OSError:

@@ -31,7 +31,7 @@ def fill(folder: Path, rows: int) -> None:
     with contextlib.closing(schema.connect(folder, durable=False)) as conn:
         conn.execute("BEGIN")
         conn.executemany(
-            "INSERT INTO item (id, object, state, route, profile, uid_digest, revision, sha256,"
+            "INSERT INTO item (id, object, state, route, profile, uid_digest, revision, digest,"
             " dataset_at, size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid,"
             " attributes, calling, called, address, association, kept, changed, removed, cleaned, warnings,"
             " received_at, done_at)"
