@@ -53,6 +53,7 @@ class Encoding:
         self.little_endian = little_endian
         self.header = struct.Struct(order + ("6sH" if explicit else "4sI")).unpack_from
         self.long = struct.Struct(order + "I").unpack_from
+        self.short = struct.Struct(order + "H").unpack_from
         self.item_header = struct.Struct(order + "HHI").unpack_from
         self._tag = struct.Struct(order + "HH")
         self._pack_long = struct.Struct(order + "I").pack

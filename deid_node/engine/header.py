@@ -21,7 +21,7 @@ from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.plan import Place, Plan
 from deid_node.engine.result_checks import findings_in
 from deid_node.engine.scan import Budget, Element, Limits, scan
-from deid_node.engine.series import Series, value_after
+from deid_node.engine.series import SOP_CLASS_UID, SOP_INSTANCE_UID, Series, value_after
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Facts, LateGates, Subject, spared
 from deid_node.engine.values import set_element
 from deid_node.errors import Excluded, Malformed, Mismatch, Rejected
@@ -31,9 +31,6 @@ from deid_node.standard.dictionary import keyword_of
 
 if TYPE_CHECKING:
     from deid_node.engine.rewrite import Deidentifier
-
-SOP_CLASS_UID: Final = 0x00080016
-SOP_INSTANCE_UID: Final = 0x00080018
 
 _STRUCTURE: Final = {SPECIFIC_CHARACTER_SET: "CS", SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI"}
 _OURS: Final = "deid_node: "
@@ -151,16 +148,11 @@ class HeaderWriter:
         followed = series.follow(b, self._budget, checked)
         if followed is None:
             return None
-        facts = followed.subject.facts
-        sop_class_uid = facts.ascii(SOP_CLASS_UID)
-        counts = followed.subject.counts
-        new_uid = value_after(series.plan, followed.place, facts.element(SOP_INSTANCE_UID))
-        _check_uid(new_uid)
-        followed.subject.counts = counts
+        _check_uid(followed.sop_instance_uid)
         return Written(
             followed.out,
-            sop_class_uid,
-            new_uid,
+            followed.sop_class_uid,
+            followed.sop_instance_uid,
             followed.attributes,
             series.plan,
             followed.place,

@@ -6,7 +6,7 @@ pseudonym of one kind says nothing about another. PS3.5 B.2: a UID under 2.25 is
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -17,6 +17,7 @@ from deid_node.errors import ConfigurationError, SpoolError
 
 MIN_KEY_BYTES: Final = 32
 _CACHED_UIDS: Final = 100_000
+_BLOCK_BYTES: Final = 64  # of SHA-256
 
 
 class Key:
@@ -50,15 +51,35 @@ class Key:
         return _base32(self.derive("epoch")[:5])
 
 
+class _Keyed:
+    """HMAC-SHA-256 (RFC 2104) under one key, whose two inner states are made once.
+
+    `hmac.digest` would let go of the interpreter lock for every short value, and wait to get it back.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, value: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(value)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class Pseudonyms:
     """The keyed functions of one project. Same key and input, same output, on every node."""
 
     def __init__(self, key: Key) -> None:
         self.epoch = key.epoch
-        self._uid_key = key.derive("uid")
-        self._patient_key = key.derive("patient")
-        self._date_key = key.derive("date")
-        self._purposes: dict[str, bytes] = {}
+        self._uid_key = _Keyed(key.derive("uid"))
+        self._patient_key = _Keyed(key.derive("patient"))
+        self._date_key = _Keyed(key.derive("date"))
+        self._purposes: dict[str, _Keyed] = {}
         self._key = key
         self._uids: dict[bytes, bytes] = {}
 
@@ -69,7 +90,7 @@ class Pseudonyms:
         """Return the UID that stands for `original` (ASCII, without padding): 2.25.<128 bits>."""
         known = self._uids.get(original)
         if known is None:
-            digest = hmac.digest(self._uid_key, original, "sha256")
+            digest = self._uid_key.digest(original)
             known = b"2.25.%d" % int.from_bytes(digest[:16], "big")
             if len(self._uids) >= _CACHED_UIDS:
                 self._uids.clear()
@@ -78,7 +99,7 @@ class Pseudonyms:
 
     def patient(self, patient_id: str) -> str:
         """Return the pseudonym of a patient: 16 characters A-Z 2-7, valid in LO, SH, CS and PN."""
-        digest = hmac.digest(self._patient_key, patient_id.encode(), "sha256")
+        digest = self._patient_key.digest(patient_id.encode())
         return _base32(digest[:10])
 
     def days(self, scope: str, longest: int) -> int:
@@ -88,15 +109,15 @@ class Pseudonyms:
             scope: what shares a shift, normally the Patient ID.
             longest: the shift lies in -longest..-1, so that no date moves into the future.
         """
-        digest = hmac.digest(self._date_key, scope.encode(), "sha256")
+        digest = self._date_key.digest(scope.encode())
         return -1 - int.from_bytes(digest[:8], "big") % max(longest, 1)
 
     def digest(self, purpose: str, value: bytes) -> bytes:
         """Return 32 bytes that stand for `value` under a purpose of its own ("duplicate", ...)."""
         key = self._purposes.get(purpose)
         if key is None:
-            key = self._purposes[purpose] = self._key.derive(purpose)
-        return hmac.digest(key, value, "sha256")
+            key = self._purposes[purpose] = _Keyed(self._key.derive(purpose))
+        return key.digest(value)
 
     def keep(self) -> None:
         """Make durable what was given out since the last time; called before an object is acknowledged."""

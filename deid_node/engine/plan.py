@@ -162,6 +162,23 @@ class Plan:
             entry = self.entry(code)
         return entry.entry_at(code, place) if isinstance(entry, _PrivateElement) else entry
 
+    def made(self, place: Place, element: Element) -> bytes:
+        """Return the new bytes of one element of a place, b"" when it is removed."""
+        entry = self.entries.get(element[0])
+        if entry is None:
+            entry = self.entry(element[0])
+        new = entry if isinstance(entry, bytes | bool) else entry.apply(element, place)
+        subject = place.subject
+        if new is None or new is KEEP:
+            subject.kept += 1
+            return place.b[element[1] : element[3]]
+        assert isinstance(new, bytes)
+        if new:
+            subject.changed += 1
+        else:
+            subject.removed += 1
+        return new
+
     def rewrite(self, place: Place, elements: list[Element], start: int, end: int) -> list[bytes] | None:
         """Return the new bytes of elements of a place, None when nothing changes.
 

@@ -20,14 +20,14 @@ from deid_node.engine.body import Body
 from deid_node.engine.deflated import Deflated
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, PrivateElement, Summary
 from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
-from deid_node.engine.header import SOP_INSTANCE_UID, Arrival, HeaderWriter, Written
+from deid_node.engine.header import Arrival, HeaderWriter, Written
 from deid_node.engine.heading import heading_of, stamps
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.original import Original, original_of
 from deid_node.engine.outer_names import veiled
 from deid_node.engine.plan import Place, Plan, Plans
 from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too_many_elements
-from deid_node.engine.series import RELEASE, Series
+from deid_node.engine.series import RELEASE, SOP_INSTANCE_UID, Series
 from deid_node.engine.subject import Subject
 from deid_node.errors import LimitExceeded, Malformed
 from deid_node.profile.procedure import Procedure, Table

@@ -164,7 +164,8 @@ def scan(
     except struct.error:
         missing = Incomplete(0, p, p, None)
     except Incomplete as short:
-        missing = short
+        # Kept as a value. Its traceback would hold this frame, and with it every buffer in sight.
+        missing = short.with_traceback(None)
     if lengths & 1:
         elements = [
             (code | ODD if q - v & 1 and b[v - 4 : v] != _UNDEFINED_BYTES else code, p_, v, q)

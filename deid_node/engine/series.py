@@ -16,19 +16,34 @@ from typing import Final
 
 from deid_node.engine.charset import decode
 from deid_node.engine.deidentified import Buffers
-from deid_node.engine.encoding import LONG, ODD, Encoding, vr_in
+from deid_node.engine.encoding import ODD, Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.identity import bears_identity
 from deid_node.engine.nested import is_sequence
-from deid_node.engine.plan import KEEP, Entry, Place, Plan
+from deid_node.engine.plan import KEEP, Place, Plan
 from deid_node.engine.scan import Budget, Element, Incomplete, element_at
-from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, STUDY_INSTANCE_UID, Facts, Subject
+from deid_node.engine.subject import (
+    SEARCHED_IDS,
+    SEARCHED_NAMES,
+    SPECIFIC_CHARACTER_SET,
+    STUDY_INSTANCE_UID,
+    Facts,
+    Subject,
+)
 
 # Everything that decisions need stands before this group in practically every IOD: the header ends here.
 RELEASE: Final = 0x50000000
 SOP_CLASS_UID: Final = 0x00080016
+SOP_INSTANCE_UID: Final = 0x00080018
 _WATCHED: Final = frozenset(
-    (SOP_CLASS_UID, SPECIFIC_CHARACTER_SET, STUDY_INSTANCE_UID, DEIDENTIFICATION_METHOD)
+    (
+        SOP_CLASS_UID,
+        SPECIFIC_CHARACTER_SET,
+        STUDY_INSTANCE_UID,
+        DEIDENTIFICATION_METHOD,
+        *SEARCHED_NAMES,  # whatever VR they are coded with
+        *SEARCHED_IDS,
+    )
 )
 _MOST_VARYING: Final = 0.5
 _LONGEST_HEADER: Final = 256 << 10
@@ -46,6 +61,7 @@ class _Known:
     removed: int
     cleaned: int
     watched: bool
+    holds_items: bool
     varies: bool
 
 
@@ -53,8 +69,9 @@ class _Known:
 class _Step:
     """A segment of elements that do not vary, or (`first == last`, `raw` None) one that does.
 
-    `out` is what a segment became, or what is inserted before an element that varies. Such an element
-    begins with `head`; `simple` says what becomes of it whatever its value is: constant bytes, or KEEP.
+    `out` is what a segment became, or what is inserted before an element that varies. `simple` says what
+    becomes of such an element whatever its value is: constant bytes, or KEEP. It begins with `head`, its
+    length stands `length_at` bytes after its start and is read by `length`, its value after `value_at`.
     """
 
     raw: bytes | None
@@ -62,19 +79,23 @@ class _Step:
     first: int
     last: int
     head: bytes = b""
-    simple: Entry | None = None
+    simple: bytes | bool | None = None
+    length: Callable[[bytes, int], tuple[int]] | None = None
+    length_at: int = 0
+    value_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
     """A header of the structure that is remembered, before what varies was decided.
 
-    `open` are the elements whose new bytes depend on the object, each with its index in `out`.
+    `open` are the elements whose new bytes depend on the object, each with its index in `out` and its
+    number.
     """
 
-    out: Buffers
+    out: list[bytes]
     varying: list[bytes]
-    open: list[tuple[int, Element]]
+    open: list[tuple[int, int, Element]]
     length: int
 
 
@@ -82,7 +103,8 @@ class _Compared:
 class Followed:
     """The header of an object that a series could follow.
 
-    `length` is that of the original header, `attributes` the de-identified values that were asked for.
+    `length` is that of the original header, `attributes` the de-identified values that were asked for;
+    `sop_class_uid` and `sop_instance_uid` are of the result.
     """
 
     out: Buffers
@@ -90,6 +112,8 @@ class Followed:
     subject: Subject
     place: Place
     attributes: dict[int, str]
+    sop_class_uid: str
+    sop_instance_uid: str
     after: int
 
 
@@ -136,6 +160,8 @@ class Series:
         self.inserts = dict(inserts)
         self.gate_values = gate_values
         self.spared: frozenset[int] = frozenset()
+        self.needles: tuple[bytes, ...] = ()
+        self.sop_class_uid = ""
         self.known: list[_Known] = []
         self.index: dict[int, int] = {}
         self.steps: list[_Step] = []
@@ -143,7 +169,7 @@ class Series:
         self.still = (0, 0, 0, 0)  # counts of what does not vary: kept, changed, removed, cleaned
         self.length = 0
         self.attributes: dict[int, str] = {}
-        self.capture: frozenset[int] = frozenset()
+        self.varying_capture: tuple[int, ...] = ()
 
     @classmethod
     def remember(
@@ -167,8 +193,9 @@ class Series:
             series.index[element[0] >> 16] = len(series.known)
             series.known.append(known)
         series.attributes = dict(attributes)
-        series.capture = frozenset(attributes)
         series.spared = subject.spared
+        series.needles = subject.needles  # of attributes that are watched
+        series.sop_class_uid = subject.facts.ascii(SOP_CLASS_UID)
         series.length = len(place.b)
         series._cut()
         return series
@@ -210,55 +237,64 @@ class Series:
 
     def _compare(self, b: bytes, budget: Budget, facts: SeriesFacts) -> _Compared | int | None:
         """Follow all steps; return the number of a segment that differs, None for another structure."""
-        p = 0
-        out: Buffers = []
+        p, end = 0, len(b)
+        out: list[bytes] = []
         varying: list[bytes] = []
-        open_: list[tuple[int, Element]] = []
-        starts = facts.starts
+        open_: list[tuple[int, int, Element]] = []
+        add, mark, is_next = out.append, facts.starts.append, b.startswith
         for number, step in enumerate(self.steps):
-            starts.append(p)
-            if step.raw is not None:
-                if not b.startswith(step.raw, p):
+            mark(p)
+            raw, simple = step.raw, step.simple
+            if raw is not None:
+                if not is_next(raw, p):
                     return number
-                out.append(step.out)
-                p += len(step.raw)
+                p += len(raw)
+                add(step.out)
                 continue
-            out.append(step.out)
-            if step.simple is not None and b.startswith(step.head, p):
-                q = self._end_of_plain(b, p)
-                if q:
-                    made = b[p:q] if step.simple is KEEP else step.simple
-                    out.append(made)  # type: ignore[arg-type]
-                    if made:
-                        varying.append(made)  # type: ignore[arg-type]
-                    p = q
-                    continue
-                return None
-            known = self.known[step.first]
-            element = element_at(b, p, len(b), self.encoding, budget)
-            if known.watched:
-                if not b.startswith(known.raw, p):
+            add(step.out)
+            if simple is None:
+                element = element_at(b, p, end, self.encoding, budget)
+                if not self._is_expected(self.known[step.first], b, element):
                     return None
-            elif element[0] != known.element[0] or self._matters(b, element):
+                open_.append((len(out), step.first, element))
+                add(b"")
+                p = element[3]
+                continue
+            if not is_next(step.head, p) or p + step.value_at > end:
                 return None
-            open_.append((len(out), element))
-            out.append(b"")
-            p = element[3]
+            (n,) = step.length(b, p + step.length_at)  # type: ignore[misc]  # a simple one has it
+            q = p + step.value_at + n
+            if n & 1 or q > end:
+                return None
+            made = b[p:q] if simple is KEEP else simple
+            if made:
+                add(made)
+                varying.append(made)
+            p = q
         return _Compared(out, varying, open_, p) if self._ends(b, p) else None
+
+    def _is_expected(self, known: _Known, b: bytes, element: Element) -> bool:
+        """Tell whether an element that varies is of the same kind, and decides over no other."""
+        if known.watched:
+            return b.startswith(known.raw, element[1])
+        if element[0] != known.element[0]:
+            return False
+        return not known.holds_items or not _matters(b, element, self.encoding, tuple(self.gate_values))
 
     def _rewritten(
         self, found: _Compared, facts: SeriesFacts, subject: Subject, b: bytes, budget: Budget
     ) -> Followed | None:
         """Decide what depends on the object; every element of it can be asked for by now."""
-        subject.spared = self.spared
+        subject.search_as(self.needles, self.spared)
         place = Place(b, [], self.encoding, subject)
-        if self.plan.creators:
+        plan = self.plan
+        if plan.creators:
             place.elements = facts.elements
-        for index, element in found.open:
-            new = self.plan.rewrite(place, [element], element[1], element[3])
-            made = b[element[1] : element[3]] if new is None else b"".join(new)
-            found.out[index] = made
-            found.varying.append(made)
+        made: dict[int, tuple[Element, bytes]] = {}
+        for index, number, element in found.open:
+            new = found.out[index] = plan.made(place, element)
+            found.varying.append(new)
+            made[number] = element, new
         if subject.residual(found.varying):
             return None
         budget.spend(len(self.known))
@@ -267,26 +303,31 @@ class Series:
         subject.changed += changed
         subject.removed += removed
         subject.cleaned += cleaned
-        after = self.known[-1].element[0] | 0xFFFF
         counts = subject.counts
-        attributes = self._captured(facts, place)
+        attributes = dict(self.attributes)
+        for tag in self.varying_capture:
+            attributes[tag] = self._value(tag, made, facts, place)
+        sop_instance_uid = self._value(SOP_INSTANCE_UID, made, facts, place)
         subject.counts = counts
-        return Followed(found.out, found.length, subject, place, attributes, after)
+        return Followed(
+            [b"".join(found.out)],
+            found.length,
+            subject,
+            place,
+            attributes,
+            self.sop_class_uid,
+            sop_instance_uid,
+            self.known[-1].element[0] | 0xFFFF,
+        )
 
-    def _end_of_plain(self, b: bytes, p: int) -> int:
-        """Return the end of an element of even, defined length; 0 when it is another or not there."""
-        encoding = self.encoding
-        head, n = encoding.header(b, p)
-        v = p + 8
-        _, kind = encoding.shapes.get(head) or encoding.shape(head)
-        if kind == LONG:
-            (n,) = encoding.long(b, v)
-            v += 4
-        return 0 if n & 1 or v + n > len(b) else v + n
-
-    def _matters(self, b: bytes, element: Element) -> bool:
-        """Tell whether a value that varies decides over other elements."""
-        return _matters(b, element, self.encoding, tuple(self.gate_values))
+    def _value(
+        self, tag: int, made: Mapping[int, tuple[Element, bytes]], facts: SeriesFacts, place: Place
+    ) -> str:
+        """Return the de-identified value of an attribute as text, "" when it is absent."""
+        found = made.get(self.index.get(tag, -1))
+        if found is None:
+            return value_after(self.plan, place, facts.element(tag))
+        return text_of(found[1], found[0], place)
 
     def _ends(self, b: bytes, p: int) -> bool:
         """Tell whether the header ends at `p`: what follows belongs to the groups after it."""
@@ -295,15 +336,6 @@ class Series:
         head, _ = self.encoding.header(b, p)
         code, _ = self.encoding.shapes.get(head) or self.encoding.shape(head)
         return code >> 16 >= RELEASE
-
-    def _captured(self, facts: SeriesFacts, place: Place) -> dict[int, str]:
-        """Return the de-identified values that are wanted; those of varying elements are read anew."""
-        attributes = dict(self.attributes)
-        for tag in self.capture:
-            index = self.index.get(tag)
-            if index is not None and tag not in self.inserts and self.known[index].varies:
-                attributes[tag] = value_after(self.plan, place, facts.element(tag))
-        return attributes
 
     # --- learning -----------------------------------------------------------------------------
 
@@ -338,6 +370,11 @@ class Series:
             sum(known.removed for known in still),
             sum(known.cleaned for known in still),
         )
+        self.varying_capture = tuple(
+            tag
+            for tag in self.attributes
+            if tag in self.index and tag not in self.inserts and self.known[self.index[tag]].varies
+        )
         inserts = sorted(self.inserts)
         raw: list[bytes] = []
         out: list[bytes] = []
@@ -363,27 +400,35 @@ class Series:
 
     def _vary_at(self, number: int, known: _Known, out: list[bytes]) -> None:
         self.step_of.append(len(self.steps))
-        head = known.raw[: 6 if self.encoding.explicit else 4]
-        self.steps.append(_Step(None, b"".join(out), number, number, head, self._simple(known)))
+        encoding, value_at = self.encoding, known.element[2] - known.element[1]
+        length, length_at = (encoding.long, value_at - 4)
+        if encoding.explicit and value_at == 8:
+            length, length_at = (encoding.short, 6)
+        head = known.raw[: 6 if encoding.explicit else 4]
+        simple = self._simple(known)
+        inserted = b"".join(out)
+        self.steps.append(_Step(None, inserted, number, number, head, simple, length, length_at, value_at))
 
-    def _simple(self, known: _Known) -> Entry | None:
+    def _simple(self, known: _Known) -> bytes | bool | None:
         """Return what becomes of an element whatever its value is; None when that depends on it."""
         code = known.element[0]
         if is_sequence(code) or code & ODD or code >> 16 in self.inserts:
             return None
         entry = self.plan.entries.get(code)
-        return entry if entry is KEEP or isinstance(entry, bytes) else None
+        return entry if isinstance(entry, bytes | bool) else None
 
 
 def value_after(plan: Plan, place: Place, element: Element | None) -> str:
     """Return what the value of one element becomes, as text without padding; "" when it is absent."""
     if element is None:
         return ""
-    new = plan.rewrite(place, [element], element[1], element[3])
-    whole = place.b[element[1] : element[3]] if new is None else b"".join(new)
+    return text_of(plan.made(place, element), element, place)
+
+
+def text_of(made: bytes, element: Element, place: Place) -> str:
+    """Return the value of the new bytes of an element as text without padding."""
     code, start, value, _ = element
-    text = decode(whole[value - start :], place.charsets, vr_in(code))
-    return (text or "").strip(" \0")
+    return (decode(made[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
 
 
 def _remembered(
@@ -393,11 +438,7 @@ def _remembered(
     before = (subject.kept, subject.changed, subject.removed, subject.cleaned, subject.fickle)
     code, p, _, q = element
     raw = place.b[p:q]
-    if code >> 16 in inserts:
-        out = b""
-    else:
-        new = plan.rewrite(place, [element], p, q)
-        out = raw if new is None else b"".join(new)
+    out = b"" if code >> 16 in inserts else plan.made(place, element)
     return _Known(
         element,
         raw,
@@ -411,6 +452,7 @@ def _remembered(
             or _matters(place.b, element, plan.encoding, gates)
             or (bool(plan.creators) and code >> 32 & 1 == 1 and code >> 16 & 0xFFFF <= 0xFF)
         ),
+        holds_items=is_sequence(code),
         varies=subject.fickle > before[4],
     )
 

@@ -236,6 +236,10 @@ class Subject:
             needles = tuple(one for one in needles if len(data) * _SELDOM < _BYTE_OR_LETTER ** len(one))
         return any(needle in data and _stands_alone(needle, data) for needle in needles)
 
+    def search_as(self, needles: tuple[bytes, ...], spared: frozenset[int]) -> None:
+        """Search for the same as in another object of this patient, whose names and IDs are the same."""
+        self._needles, self.spared = needles, spared
+
     @property
     def needles(self) -> tuple[bytes, ...]:
         """Names and IDs of the patient as bytes in upper case, those worth searching for."""

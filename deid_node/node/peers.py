@@ -17,6 +17,8 @@ from deid_node.settings.types import ANY_AE_TITLE
 LOOPBACK = "loopback"
 """The name under which callers of this machine are known."""
 
+_REMEMBERED = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -51,6 +53,7 @@ class Peers:
             Peer(name, peer.ae_title, peer.address, peer.certificate) for name, peer in settings.items()
         )
         self._settings = settings
+        self._names: dict[tuple[str, str, PeerCertificate | None], frozenset[str]] = {}
         self._bound = frozenset(
             peer.ae_title for peer in self._peers if peer.certificates and peer.ae_title != ANY_AE_TITLE
         )
@@ -69,6 +72,15 @@ class Peers:
 
     def names_of(self, caller: Caller) -> frozenset[str]:
         """Return the names under which a caller is known; empty when it is not let in."""
+        key = str(caller.calling), caller.address, caller.certificate
+        names = self._names.get(key)
+        if names is None:
+            if len(self._names) >= _REMEMBERED:
+                self._names.clear()
+            names = self._names[key] = self._find(caller)
+        return names
+
+    def _find(self, caller: Caller) -> frozenset[str]:
         at = _plain(caller.address)
         if at is None:
             return frozenset()

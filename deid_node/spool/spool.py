@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 _PER_FOLDER: Final = 2048
 _RANDOM_BYTES: Final = 15
+_NAMES_AT_A_TIME: Final = 64
 _AT_A_TIME: Final = 1000
 _CHECK_S: Final = 5.0
 
@@ -70,6 +71,7 @@ class Spool:
         self._naming = threading.Lock()
         self._prefix = ""
         self._names_left = 0
+        self._random = ""
         self._closed = False
         self._steady_from = time.time() - time.monotonic()
 
@@ -294,8 +296,11 @@ class Spool:
                 self._prefix = os.urandom(1).hex()
                 self._names_left = _PER_FOLDER
                 self._make_folder(f"{OBJECTS}/{self._prefix}")
+            if not self._random:
+                self._random = os.urandom(_NAMES_AT_A_TIME * _RANDOM_BYTES).hex()
             self._names_left -= 1
-            return self._prefix + os.urandom(_RANDOM_BYTES).hex()
+            name, self._random = self._random[: 2 * _RANDOM_BYTES], self._random[2 * _RANDOM_BYTES :]
+            return self._prefix + name
 
     def record(self, arrival: ledger.Arrival, deadline: Deadline | None = None) -> Commit:
         """Commit the rows of an object whose file has its final name; for `Draft` only.
