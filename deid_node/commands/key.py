@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
@@ -29,6 +30,8 @@ def new(key_file: File = None, config: Config = None) -> None:
 
     file = _file(key_file, config)
     epoch = new_key(file)
+    if key_file is None:  # one that is named may belong to no node yet
+        write_audit(config, "key-made", epoch=epoch)
     say(f"{file} holds the key of epoch {epoch}. Keep a copy where the data never goes.")
 
 
@@ -40,11 +43,14 @@ def rotate(
 ) -> None:
     """Begin a new epoch: a new key takes the place of the one in use, which is kept beside it."""
     from deid_node.node.epochs import rotate as begin_epoch
+    from deid_node.node.key_file import read_key
 
     file = _file(key_file, config)
     question = "From the next start on every patient gets another pseudonym. Go on?"
     if not yes and not typer.confirm(question, err=True):
         leave(ExitCode.INTERRUPTED, "Nothing was changed.")
+    if key_file is None:
+        write_audit(config, "key-rotated", former=read_key(file).epoch)
     former, epoch = begin_epoch(file)
     say(f"{file} holds the key of epoch {epoch}; that of {former} is {file.name}.{former}.")
     say("A node that runs goes on with the former key until it is started again.")

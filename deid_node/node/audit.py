@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -31,6 +31,7 @@ _LOG: Final = structlog.get_logger(__name__)
 NAME: Final = "audit.jsonl"
 STORED: Final = "object-stored"
 STARTED: Final = "node-started"
+DROPPED: Final = "audit-messages-dropped"
 _ASIDE: Final = "audit-*.jsonl"
 _TAIL_BYTES: Final = 1 << 20
 _GATHER_S: Final = 0.1
@@ -53,6 +54,7 @@ class AuditTrail:
         max_bytes: int = 64 << 20,
         keep_days: float | None = None,
         durable: bool = True,
+        is_needed: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Open the stream in a folder, made when it is not there.
 
@@ -61,6 +63,7 @@ class AuditTrail:
             max_bytes: after so many bytes the file is put aside as audit-<time>.jsonl.
             keep_days: a file that was put aside longer ago is removed; None keeps all.
             durable: sync what is written.
+            is_needed: whether a file of this name that was put aside has to be kept in spite of its age.
 
         Raises:
             SpoolError: the folder cannot be used.
@@ -70,6 +73,7 @@ class AuditTrail:
         self._max_bytes = max_bytes
         self._keep_days = keep_days
         self._durable = durable
+        self._is_needed = is_needed
         self._waiting: deque[str] = deque()
         self._writing = threading.Lock()
         self._bell = threading.Event()
@@ -119,9 +123,8 @@ class AuditTrail:
         Raises:
             SpoolError: the stream cannot be read.
         """
-        aside = sorted(self._folder.glob(_ASIDE))[-1:]
         try:
-            return [event for path in (*aside, self._path) for event in _tail(path)]
+            return [event for path in (*aside(self._folder)[-1:], self._path) for event in _tail(path)]
         except OSError as error:
             raise SpoolError(f"The audit stream cannot be read ({error.strerror}).") from error
 
@@ -203,13 +206,25 @@ class AuditTrail:
 
     def _put_aside(self) -> None:
         at = datetime.now(UTC)
-        os.rename(self._path, self._folder / f"audit-{at:%Y%m%dT%H%M%S%f}.jsonl")
+        name = f"audit-{at:%Y%m%dT%H%M%S%f}"
+        last = max((path.stem for path in aside(self._folder)), default="")
+        if name <= last:  # the clock was set back; the order of names is the order of lines
+            name = f"{last}1"
+        os.rename(self._path, self._folder / f"{name}.jsonl")
         if self._keep_days is None:
             return
-        for path in self._folder.glob(_ASIDE):
+        for path in aside(self._folder):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < at.timestamp() - self._keep_days * _DAY_S:
+                if (
+                    not self._is_needed(path.name)
+                    and path.stat().st_mtime < at.timestamp() - self._keep_days * _DAY_S
+                ):
                     path.unlink()
+
+
+def aside(folder: Path) -> list[Path]:
+    """Return the files of a stream that were put aside, the oldest first."""
+    return sorted(folder.glob(_ASIDE), key=lambda path: path.stem)
 
 
 def who() -> dict[str, object]:

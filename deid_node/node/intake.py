@@ -360,7 +360,7 @@ class _Arrival:
         assert self._draft is not None
         last, summary = self._rewrite.finish()
         self._draft.write(summary.heading, last)
-        self._records.keep(self._rewrite, summary)
+        patient = self._records.keep(self._rewrite, summary)
         commit = self._draft.commit(
             summary,
             route=self._route.name,
@@ -371,7 +371,9 @@ class _Arrival:
             deadline=self._deadline,
         )
         self._drop()
-        self._records.stored(self._caller, self._route.name, commit, summary, self._route.procedure.digest)
+        self._records.stored(
+            self._caller, self._route.name, commit, summary, self._route.procedure.digest, patient
+        )
         if is_told(logging.DEBUG):
             _LOG.debug(
                 "node.object_stored",

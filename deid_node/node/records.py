@@ -5,7 +5,7 @@ Opens the pseudonyms of the project, too: which kind they are decides what has t
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,9 @@ from deid_node.dimse.association import Caller
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.keys import Pseudonyms, RandomPseudonyms
 from deid_node.engine.rewrite import Rewrite
-from deid_node.errors import SpoolError
+from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.audit import STARTED, STORED, AuditTrail
+from deid_node.node.audit_syslog import is_unsent, open_syslog
 from deid_node.node.crosswalk import PATIENT_ID, Crosswalk
 from deid_node.node.crosswalk_codes import RandomCodes
 from deid_node.node.crosswalk_vault import NAME, Vault
@@ -39,8 +40,17 @@ class Records:
         *,
         crosswalk: Crosswalk | None = None,
         audit: AuditTrail | None = None,
+        tells_patients: bool = False,
     ) -> None:
-        """Record in what is given; None records nothing."""
+        """Record in what is given; None records nothing.
+
+        Args:
+            pseudonyms: of the project.
+            crosswalk: who is behind them.
+            audit: the audit stream.
+            tells_patients: also write the pseudonym of the patient into it, which A.5 messages need.
+        """
+        self._tells_patients = tells_patients
         self.pseudonyms = pseudonyms
         self.crosswalk = crosswalk
         self.audit = audit
@@ -55,18 +65,27 @@ class Records:
             ConfigurationError: a key cannot be used.
             SpoolError: the crosswalk or the audit stream cannot be used.
         """
-        ring = key_ring(settings)
         with ExitStack() as opened:
+            audit = open_audit(settings)
+            if audit is not None:
+                syslog = open_syslog(settings, audit)
+                if syslog is not None:
+                    opened.callback(syslog.stop)  # after the last line was written
+                    syslog.start()
+                opened.callback(audit.close)
+            ring = _key_ring(settings, audit)
             vault = open_vault(settings, ring)
             if vault is not None:
                 opened.callback(vault.close)
-            audit = open_audit(settings)
-            if audit is not None:
-                opened.callback(audit.close)
             crosswalk = None
             if vault is not None and settings.crosswalk.enabled:
                 crosswalk = Crosswalk(vault, names=settings.crosswalk.names)
-            records = cls(make_pseudonyms(settings, ring, vault), crosswalk=crosswalk, audit=audit)
+            records = cls(
+                make_pseudonyms(settings, ring, vault),
+                crosswalk=crosswalk,
+                audit=audit,
+                tells_patients=settings.audit.syslog is not None,
+            )
             records._open = opened.pop_all()
         return records
 
@@ -75,20 +94,36 @@ class Records:
         """The attributes of the result that are recorded."""
         return frozenset({PATIENT_ID}) if self.crosswalk is not None else frozenset()
 
-    def keep(self, rewrite: Rewrite, summary: Summary) -> None:
+    def keep(self, rewrite: Rewrite, summary: Summary) -> str | None:
         """Make durable what has to be known of an object before it is acknowledged.
+
+        Returns:
+            The pseudonym of the patient where `stored` is to tell it, made from the original: what stands
+            in the result is up to the profile, which may keep it.
 
         Raises:
             SpoolError: it is not; the sender has to keep the object.
         """
         if self.audit is not None and self.audit.is_behind:
             raise SpoolError("The audit stream cannot be written; nothing new is taken.")
+        patient = None
+        if self._tells_patients and (patient_id := rewrite.original().patient_id):
+            patient = self.pseudonyms.patient(patient_id)
         self.pseudonyms.keep()
         if self.crosswalk is not None:
             study_uid = summary.attributes.get(STUDY, "")
             self.crosswalk.record(rewrite.original(), summary.attributes.get(PATIENT_ID, ""), study_uid)
+        return patient
 
-    def stored(self, caller: Caller, route: str, commit: Commit, summary: Summary, profile: str) -> None:
+    def stored(
+        self,
+        caller: Caller,
+        route: str,
+        commit: Commit,
+        summary: Summary,
+        profile: str,
+        patient: str | None = None,
+    ) -> None:
         """Write down that an object is durable."""
         if self.audit is not None:
             heading, attributes = summary.heading, summary.attributes
@@ -103,6 +138,7 @@ class Records:
                 sop_instance_uid=heading.sop_instance_uid,
                 study_uid=attributes.get(STUDY, ""),
                 series_uid=attributes.get(SERIES, ""),
+                patient=patient,
                 **_origin(caller),
             )
 
@@ -124,7 +160,9 @@ class Records:
             attempt=entry.attempt,
             status=None if outcome.status is None else f"{outcome.status:04X}",
             reason=None if isinstance(outcome, Delivered) else outcome.why,
+            sop_class_uid=entry.sop_class_uid,
             sop_instance_uid=entry.sop_instance_uid,
+            study_uid=entry.attributes.get(STUDY, ""),
         )
 
     def catch_up(self, desk: Desk) -> int:
@@ -194,7 +232,19 @@ def open_audit(settings: Settings) -> AuditTrail | None:
         max_bytes=settings.audit.max_bytes,
         keep_days=settings.audit.keep_days,
         durable=settings.spool.durable,
+        is_needed=lambda name: is_unsent(settings, name),
     )
+
+
+def _key_ring(settings: Settings, audit: AuditTrail | None) -> KeyRing:
+    """Return the keys of the project; that they cannot be used is written down."""
+    try:
+        return key_ring(settings)
+    except ConfigurationError:
+        if audit is not None:
+            with suppress(SpoolError):
+                audit.write("key-refused")
+        raise
 
 
 def _origin(caller: Caller) -> dict[str, object]:

@@ -214,7 +214,7 @@ class Node:
     def stop(self) -> None:
         """Take no new association, let running ones finish within the limit, then stop the rest."""
         if self._records is not None:
-            self._records.tell("node-stopping")
+            self._records.tell("node-stopping" if self.failed is None else "node-failed")
         self._running.close()
         _LOG.info("node.stopped")
 

@@ -162,6 +162,27 @@ def report_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def syslog_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context in which audit messages are sent, None when they are not (RFC 5425 5).
+
+    Raises:
+        ConfigurationError: as for `acceptor_context`.
+    """
+    syslog = settings.audit.syslog
+    if syslog is None:
+        return None
+    own = "audit.syslog"
+    if syslog.key is not None and syslog.certificate is None:
+        raise ConfigurationError(f"{own}.key: is of no use without {own}.certificate.")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    _load_authorities(context, _Named(f"{own}.ca", syslog.ca))
+    if syslog.certificate is not None:
+        certificate = _Named(f"{own}.certificate", syslog.certificate)
+        _load_own(context, certificate, _Named(f"{own}.key", syslog.key), None)
+    return context
+
+
 def check_tls(settings: Settings) -> None:
     """Find out whether TLS could be used as it is set.
 
@@ -169,10 +190,11 @@ def check_tls(settings: Settings) -> None:
         ConfigurationError: with the problems of the node and of all destinations.
     """
     problems: list[str] = []
-    try:
-        acceptor_context(settings)
-    except ConfigurationError as error:
-        problems += error.problems
+    for make in (acceptor_context, syslog_context):
+        try:
+            make(settings)
+        except ConfigurationError as error:
+            problems += error.problems
     for name, destination in settings.destinations.items():
         if isinstance(destination, AESettings):
             try:

@@ -217,6 +217,9 @@ def _make_absolute(table: dict[str, Any], folder: Path) -> None:
         _rebase(table, top, folder)
     for section, key in _PATHS:
         _rebase(table.get(section), key, folder)
+    audit = table.get("audit")
+    for key in ("ca", "certificate", "key"):
+        _rebase(audit.get("syslog") if isinstance(audit, dict) else None, key, folder)
     for destination in _tables(table.get("destinations")):
         for key in ("path", "tls_ca", "tls_certificate", "tls_key"):
             _rebase(destination, key, folder)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -140,7 +140,12 @@ def _resolve(loc: Place, model: type[BaseModel]) -> tuple[Place, list[str]]:
 
 
 def _plain(annotation: Any) -> Any:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    if get_origin(annotation) is UnionType:  # a table that may be left out
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
 
 
 def _tag(model: Any) -> str | None:
@@ -172,6 +177,9 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
                 place = ("destinations", name, "fallback")
                 others = [other for other in tables["destinations"] if other != name]
                 problems.append(origins.sentence(place, _no_such("destination", word, others)))
+    if _is_false(_first(layers, "audit", "enabled")) and _first(layers, "audit", "syslog"):
+        problem = "needs audit.enabled: what is sent is read from the audit stream."
+        problems.append(origins.sentence(("audit", "syslog"), problem))
     quarantine = _first(layers, "quarantine", "public_key")
     for route, entry in tables["routes"].items():
         for kind in ("destinations", "peers"):
@@ -225,10 +233,14 @@ def _is_one_ae(route: Mapping[str, Any], destinations: Mapping[str, Mapping[str,
     return len(names) == 1 and destinations.get(names[0], {}).get("kind") in ("ae", None)
 
 
+def _is_false(value: object) -> bool:
+    return value is False or str(value).lower() in ("false", "0", "no", "off")
+
+
 def _first(layers: Sequence[Mapping[str, Any]], section: str, key: str) -> object:
     for layer in layers:
         table = layer.get(section)
-        if isinstance(table, Mapping) and table.get(key):
+        if isinstance(table, Mapping) and table.get(key) not in (None, ""):
             return table[key]
     return None
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from deid_node.settings.types import Folder, Section
+from deid_node.settings.types import Folder, Port, Seconds, Section
 
 
 class PseudonymKind(StrEnum):
@@ -29,6 +29,30 @@ class CrosswalkSettings(Section):
     )
 
 
+class SyslogSettings(Section):
+    """A collector of the audit as PS3.15 A.5 messages over TLS syslog; pseudonymous, off by default."""
+
+    host: str = Field(min_length=1, description="Host name or IP address of the collector.")
+    port: Port = Field(default=6514, description="TCP port of the collector.")
+    ca: Folder = Field(description="PEM file with what the certificate of the collector has to be issued by.")
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name or address that the certificate of the collector has to carry. Unset: `host`.",
+    )
+    certificate: Folder | None = Field(
+        default=None, description="PEM file with our certificate for the collector. Unset: none is shown."
+    )
+    key: Folder | None = Field(default=None, description="PEM file with its private key, mode 0600.")
+    timeout_s: Seconds = Field(default=30.0, description="Longest wait for the connection and for each send.")
+    max_waiting_bytes: int = Field(
+        default=1 << 30,
+        ge=1 << 16,
+        description="Bytes of the audit stream that may wait for the collector; beyond it the oldest lines "
+        "are passed over, and counted.",
+    )
+
+
 class AuditSettings(Section):
     """The audit stream: pseudonymous JSON lines, only ever appended."""
 
@@ -39,4 +63,7 @@ class AuditSettings(Section):
     )
     keep_days: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Days that a file is kept after it was put aside. Unset: for ever."
+    )
+    syslog: SyslogSettings | None = Field(
+        default=None, description="Where audit messages go as well: see `[audit.syslog]`."
     )

@@ -100,7 +100,11 @@ def _sections() -> Iterator[str]:
     plain = {name: field for name, field in fields.items() if name not in sections and name not in _NAMED}
     yield _table("## The node", "", plain)
     for name, model in sections.items():
-        yield _table(f"## `[{name}]`", _summary(model), model.model_fields)
+        inner = {field: below for field, info in model.model_fields.items() if (below := _section(info))}
+        own = {field: info for field, info in model.model_fields.items() if field not in inner}
+        yield _table(f"## `[{name}]`", _summary(model), own)
+        for field, below in inner.items():
+            yield _table(f"## `[{name}.{field}]`", _summary(below), below.model_fields)
     for name, (example, models) in _NAMED.items():
         for model in models:
             kind = model.model_fields.get("kind")
@@ -125,8 +129,9 @@ def _table(title: str, text: str, fields: dict[str, FieldInfo]) -> str:
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
     annotation = field.annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+    for kind in get_args(annotation) if isinstance(annotation, UnionType) else (annotation,):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.errors import ConfigurationError
 from deid_node.node.epochs import former_files, key_ring, new_key, rotate, show
 from deid_node.node.key_file import KEY_NAME, check_key, project_key, read_key
+from deid_node.node.records import Records
 from deid_node.settings import Settings
 from deid_node.spool import Spool
 from tests.spool.objects import put
@@ -115,3 +117,31 @@ def test_the_commands_show_epochs_and_never_a_key(
     assert all(key.epoch in told.out for key in show(file))
     for secret in (digits, file.read_text().strip()):
         assert secret not in told.out + told.err
+
+
+def test_what_people_do_with_the_key_is_in_the_audit_stream(tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{tmp_path / "state"}"\n')
+    assert main(["key", "new", "--config", str(config)]) == 0
+    first = read_key(tmp_path / "state" / KEY_NAME).epoch
+
+    assert main(["key", "rotate", "--yes", "--config", str(config)]) == 0
+
+    lines = (tmp_path / "state" / "audit" / "audit.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [(one["event"], one.get("epoch"), one.get("former")) for one in told] == [
+        ("key-made", first, None),
+        ("key-rotated", None, first),
+    ]
+    assert all(one["user"] == os.getuid() for one in told)
+
+
+def test_that_the_key_cannot_be_used_is_in_the_audit_stream(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text(DIGITS)
+    (tmp_path / "k").chmod(0o644)
+
+    with pytest.raises(ConfigurationError, match="may be read by others"):
+        Records.open(Settings(state=tmp_path / "state", key_file=tmp_path / "k"))
+
+    [line] = (tmp_path / "state" / "audit" / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["event"] == "key-refused"
