@@ -8,6 +8,7 @@ its own, and never in the one that forks.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -146,7 +147,10 @@ def _listed(meta: Any) -> Listed:
 def _in_process(bucket: Bucket, prefix: str) -> Iterator[Listed]:
     """List in an interpreter of its own, which ends before any process of ours is forked."""
     command = [sys.executable, "-m", __name__, bucket.name, bucket.endpoint, bucket.region, prefix]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:  # noqa: S603  # no shell, our own module
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEID_NODE_")}
+    with subprocess.Popen(  # noqa: S603  # no shell, our own module; it needs no key of ours
+        command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, env=inherited
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             told = json.loads(line)

@@ -9,13 +9,37 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.crosswalk_vault import Vault
 
+MARK: Final = "random-codes"
 _DRAWN: Final = 32
 _CACHED: Final = 100_000
+
+
+def refuse_lost_codes(table: Path, mark: Path) -> None:
+    """Begin no new table where one was that is gone: known patients would get new codes.
+
+    Args:
+        table: the file of the table, before it is opened.
+        mark: a file that says that there is a table; made here.
+
+    Raises:
+        ConfigurationError: the table is gone, or the mark cannot be written.
+    """
+    if mark.exists() and not table.exists():
+        raise ConfigurationError(
+            f"{table}: the table of random codes is gone. Put it back from where it is kept; without it "
+            f"known patients get new codes. To begin anew, remove {mark}."
+        )
+    try:
+        mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"{mark}: cannot be written ({error.strerror}).") from None
 
 
 class RandomCodes:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import binascii
 import os
 import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
+from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import Settings, default_state
-from deid_node.settings.load import secret_folders
 from deid_node.spool.upkeep import holds_objects
 
 KEY_NAME: Final = "project.key"
@@ -107,26 +106,19 @@ def read_key(path: Path, *, environment: Mapping[str, str] | None = None) -> Key
     Raises:
         ConfigurationError: see `project_key`.
     """
-    environment = os.environ if environment is None else environment
     try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            text = stream.read(_MAX_KEY_FILE + 1)
+        text = read_secret_file(path, _MAX_KEY_FILE + 1, environment=environment)
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path}: the project key is not there. Put the key of the project back, or leave key_file "
             "unset to have a new one made; a new key makes other pseudonyms."
         ) from None
+    except UnguardedError as error:
+        raise ConfigurationError(
+            f"{path}: the project key {error}. Whoever reads it can recompute every pseudonym."
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: the project key cannot be read ({error.strerror}).") from None
-    # systemd and container engines show their secrets with wider modes and guard them otherwise.
-    guarded = any(folder in path.absolute().parents for folder in secret_folders(environment))
-    if not guarded and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mode = stat.S_IMODE(status.st_mode)
-        raise ConfigurationError(
-            f"{path}: the project key may be read by others (mode {mode:04o}); `chmod 600` it. "
-            "Whoever read it can recompute every pseudonym."
-        )
     return _parse(text.decode("ascii", errors="replace"), str(path))
 
 

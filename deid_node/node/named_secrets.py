@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from deid_node.errors import ConfigurationError
+from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import default_state
 from deid_node.settings.load import SECRET_PREFIX, secret_folders
 
@@ -73,7 +73,7 @@ def keep_secret(name: str, value: bytes, state: Path) -> Path:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         except FileExistsError:
-            if _file(word, file, guarded=True) == value:
+            if _file(word, file) == value:
                 return file
             continue
         except OSError as error:
@@ -104,28 +104,23 @@ def _read(name: str, state: Path, environment: Mapping[str, str]) -> bytes:
             for prefix in (f"deid_node_{SECRET_PREFIX}", SECRET_PREFIX):
                 file = folder / f"{prefix}{word}"
                 if file.is_file():
-                    return _file(name, file, guarded=True)
+                    return _file(name, file, environment)
     own = state / FOLDER / name
-    if own.is_file():
-        return _file(name, own, guarded=False)
+    if own.exists():
+        return _file(name, own, environment)
     raise ConfigurationError(
         f"The secret {name!r} that a profile names is not there; write it into {own} (mode 0600), or set"
         f" {variable}."
     )
 
 
-def _file(name: str, file: Path, *, guarded: bool) -> bytes:
+def _file(name: str, file: Path, environment: Mapping[str, str] | None = None) -> bytes:
     try:
-        with file.open("rb") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            secret = stream.read(_MAX_BYTES)
+        secret = read_secret_file(file, _MAX_BYTES, environment=environment)
+    except UnguardedError as error:
+        raise ConfigurationError(f"{file}: the secret {name!r} {error}.") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: the secret {name!r} cannot be read ({error.strerror}).") from None
-    # systemd and container engines show their secrets with wider modes and guard them otherwise.
-    if not guarded and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(
-            f"{file}: the secret {name!r} may be read by others (mode {mode:04o}); `chmod 600` it."
-        )
     secret = secret.removesuffix(b"\n").removesuffix(b"\r")
     if not secret:
         raise ConfigurationError(f"{file}: the secret {name!r} is empty.")

@@ -17,7 +17,7 @@ from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.audit import STARTED, STORED, AuditTrail
 from deid_node.node.audit_syslog import is_unsent, open_syslog
 from deid_node.node.crosswalk import PATIENT_ID, Crosswalk
-from deid_node.node.crosswalk_codes import RandomCodes
+from deid_node.node.crosswalk_codes import MARK, RandomCodes, refuse_lost_codes
 from deid_node.node.crosswalk_vault import NAME, Vault
 from deid_node.node.epochs import KeyRing, key_ring
 from deid_node.settings import Settings
@@ -212,11 +212,15 @@ def open_vault(settings: Settings, ring: KeyRing) -> Vault | None:
     """Return the file of crosswalk and random codes, None while neither is on.
 
     Raises:
+        ConfigurationError: there were random codes, and they are gone.
         SpoolError: it cannot be used.
     """
     if not settings.crosswalk.enabled and settings.pseudonyms is not PseudonymKind.RANDOM:
         return None
-    return Vault(settings.crosswalk_folder / NAME, ring, durable=settings.spool.durable)
+    table = settings.crosswalk_folder / NAME
+    if settings.pseudonyms is PseudonymKind.RANDOM:
+        refuse_lost_codes(table, settings.state / MARK)
+    return Vault(table, ring, durable=settings.spool.durable)
 
 
 def open_audit(settings: Settings) -> AuditTrail | None:

@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from deid_node.errors import ConfigurationError, DeidNodeError
+from deid_node.node.secret_file import UnguardedError, read_secret_file
 
 MAGIC: Final = b"deid_node sealed 1\n"
 PIECE: Final = 1 << 20
 _TAG: Final = 16
 _KEY: Final = 32
+_MAX_KEY_BYTES: Final = 65536
 
 
 class SealError(DeidNodeError):
@@ -107,7 +109,10 @@ def read_public_key(path: Path) -> X25519PublicKey:
 def read_private_key(path: Path) -> X25519PrivateKey:
     """Return the private key in a PEM file. Raises ConfigurationError."""
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        content = read_secret_file(path, _MAX_KEY_BYTES)
+        key = serialization.load_pem_private_key(content, password=None)
+    except UnguardedError as error:
+        raise ConfigurationError(f"{path}: the private key {error}.") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: the private key cannot be read ({error.strerror}).") from None
     except (ValueError, TypeError):

@@ -7,9 +7,7 @@ in words; nothing asks for a password on a terminal.
 
 from __future__ import annotations
 
-import os
 import ssl
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,11 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from deid_node.errors import ConfigurationError
+from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import AESettings, Settings
-from deid_node.settings.load import secret_folders
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@SECLEVEL=2"
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+_MAX_KEY_BYTES: Final = 1 << 20
 _SOON: Final = timedelta(days=30)
 _PRIVATE: Final = tuple(
     map(
@@ -321,13 +320,13 @@ def _check_times(file: _Named, certificate: x509.Certificate) -> None:
 
 def _private_key(file: _Named, environment: Mapping[str, str] | None) -> bytes:
     """Return the public part of a private key that its owner alone can read."""
-    content = file.read()
     assert file.path is not None
-    mode = stat.S_IMODE(file.path.stat().st_mode)
-    folders = secret_folders(os.environ if environment is None else environment)
-    guarded = any(folder in file.path.absolute().parents for folder in folders)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not guarded:
-        raise file.problem(f"may be read by others (mode {mode:04o}); `chmod 600` it")
+    try:
+        content = read_secret_file(file.path, _MAX_KEY_BYTES, environment=environment)
+    except UnguardedError as error:
+        raise file.problem(str(error)) from None
+    except OSError as error:
+        raise file.problem(f"cannot be read ({error.strerror})") from None
     try:
         return (
             serialization.load_pem_private_key(content, password=None)

@@ -320,7 +320,7 @@ class Settings(BaseSettings):
     )
     key: SecretStr | None = Field(
         default=None,
-        description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file.",
+        description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file or the environment.",
     )
     pseudonyms: PseudonymKind = Field(
         default=PseudonymKind.KEYED,

@@ -99,6 +99,12 @@ def load_settings(
         problems.append(
             origins.sentence((_SECRET_ONLY,), "is not read from a TOML file; set key_file instead.")
         )
+    if _SECRET_ONLY in flat_environment:  # which is inherited, listed and logged
+        _, variable = flat_environment[_SECRET_ONLY]
+        problems.append(
+            f"{variable}: key is not read from the environment; set key_file, or give the key as a systemd "
+            "credential or container secret."
+        )
 
     class FromSources(Settings):
         @classmethod
