@@ -320,7 +320,8 @@ class Settings(BaseSettings):
     )
     key: SecretStr | None = Field(
         default=None,
-        description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file or the environment.",
+        description="The project key itself, in hexadecimal. Only as a secret file, never in the TOML file "
+        "or the environment.",
     )
     pseudonyms: PseudonymKind = Field(
         default=PseudonymKind.KEYED,
