@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from deid_node.dimse.association import Caller, StoreRequest
 from deid_node.engine.heading import heading_of
 from deid_node.errors import ObjectRefused, SpoolError
-from deid_node.node.sealing import Seal, SealError, unseal
+from deid_node.node.sealing import Seal, unseal
+from deid_node.spool.pieces import label, split_label
 
 _SEALED: Final = ".sealed"
 _NOTE: Final = ".json"
 _PART: Final = ".part"
-_MAX_LABEL_BYTES: Final = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ class SealedObject:
         self._stream: BinaryIO = os.fdopen(os.open(self._part, flags, 0o600), "wb")
         try:
             self._seal = Seal(self._stream, recipient)
-            label = json.dumps(asdict(request)).encode()
-            self._seal.write(len(label).to_bytes(4, "big") + label)
+            self._seal.write(label(asdict(request)))
         except OSError:
             self.discard()
             raise
@@ -178,11 +177,11 @@ def export(folder: Path, id_: str, private: X25519PrivateKey, output: Path) -> N
     """
     with (folder / f"{id_}{_SEALED}").open("rb") as sealed:
         pieces = unseal(sealed, private)
-        label, first = _label(next(pieces))
+        said, first = split_label(next(pieces))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(output, flags, 0o600), "wb") as stream:
             try:
-                uids = label["sop_class_uid"], label["sop_instance_uid"], label["transfer_syntax_uid"]
+                uids = said["sop_class_uid"], said["sop_instance_uid"], said["transfer_syntax_uid"]
                 stream.write(heading_of(*uids).meta)
                 stream.write(first)
                 for piece in pieces:
@@ -190,13 +189,6 @@ def export(folder: Path, id_: str, private: X25519PrivateKey, output: Path) -> N
             except BaseException:
                 output.unlink()
                 raise
-
-
-def _label(first: bytes) -> tuple[Mapping[str, str], bytes]:
-    length = int.from_bytes(first[:4], "big")
-    if not 0 < length <= _MAX_LABEL_BYTES:
-        raise SealError("It is damaged.")
-    return json.loads(first[4 : 4 + length]), first[4 + length :]
 
 
 def sealed_ids(folder: Path) -> Iterator[str]:

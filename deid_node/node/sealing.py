@@ -1,8 +1,6 @@
 """Sealed streams: anyone with the public key can write one, only the private key reads it.
 
-X25519 with a fresh key for every stream, HKDF-SHA-256, AES-256-GCM over pieces of 1 MiB. The nonce is
-the number of the piece and whether it is the last, so that a stream that was cut, reordered or joined
-with another does not open (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015).
+X25519 with a fresh key for every stream, HKDF-SHA-256, and the pieces of `spool.pieces`.
 
 Layout: magic, ephemeral public key (32 bytes), then pieces of ciphertext with a tag of 16 bytes each.
 """
@@ -14,55 +12,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from deid_node.errors import ConfigurationError, DeidNodeError
+from deid_node.errors import ConfigurationError
 from deid_node.node.secret_file import UnguardedError, read_secret_file
+from deid_node.spool.pieces import PieceWriter, SealError, read_pieces
 
 MAGIC: Final = b"deid_node sealed 1\n"
-PIECE: Final = 1 << 20
-_TAG: Final = 16
 _KEY: Final = 32
 _MAX_KEY_BYTES: Final = 65536
 
 
-class SealError(DeidNodeError):
-    """A sealed file cannot be opened: damaged, cut, or sealed to another key."""
-
-
-class Seal:
+class Seal(PieceWriter):
     """Seals a stream while it is written."""
 
     def __init__(self, stream: BinaryIO, recipient: X25519PublicKey) -> None:
         """Begin a sealed stream. Raises OSError."""
         ephemeral = X25519PrivateKey.generate()
         public = _raw(ephemeral.public_key())
-        self._stream = stream
-        self._cipher = _cipher(ephemeral.exchange(recipient), public, _raw(recipient))
-        self._buffer = bytearray()
-        self._number = 0
         stream.write(MAGIC + public)
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Seal more bytes. Raises OSError."""
-        self._buffer += data
-        while len(self._buffer) > PIECE:  # the last piece is known only at the end
-            self._seal(bytes(self._buffer[:PIECE]), last=False)
-            del self._buffer[:PIECE]
-
-    def finish(self) -> None:
-        """Seal the last piece. Raises OSError."""
-        self._seal(bytes(self._buffer), last=True)
-        self._buffer.clear()
-
-    def _seal(self, piece: bytes, *, last: bool) -> None:
-        self._stream.write(self._cipher.encrypt(_nonce(self._number, last), piece, None))
-        self._number += 1
+        super().__init__(stream, _key(ephemeral.exchange(recipient), public, _raw(recipient)))
 
 
 def unseal(stream: BinaryIO, private: X25519PrivateKey) -> Iterator[bytes]:
@@ -78,19 +50,7 @@ def unseal(stream: BinaryIO, private: X25519PrivateKey) -> Iterator[bytes]:
         shared = private.exchange(X25519PublicKey.from_public_bytes(ephemeral))
     except ValueError:
         raise SealError("It is no sealed file.") from None
-    cipher = _cipher(shared, ephemeral, _raw(private.public_key()))
-    number = 0
-    piece = stream.read(PIECE + _TAG)
-    while True:
-        following = stream.read(PIECE + _TAG)
-        try:
-            yield cipher.decrypt(_nonce(number, not following), piece, None)
-        except InvalidTag:
-            raise SealError("It was sealed to another key, or it is damaged.") from None
-        if not following:
-            return
-        piece = following
-        number += 1
+    yield from read_pieces(stream, _key(shared, ephemeral, _raw(private.public_key())))
 
 
 def read_public_key(path: Path) -> X25519PublicKey:
@@ -143,13 +103,9 @@ def make_key_pair(private: Path, public: Path) -> None:
             stream.write(content)
 
 
-def _cipher(shared: bytes, ephemeral: bytes, recipient: bytes) -> AESGCM:
+def _key(shared: bytes, ephemeral: bytes, recipient: bytes) -> bytes:
     kdf = HKDF(algorithm=SHA256(), length=32, salt=ephemeral + recipient, info=b"deid_node/quarantine")
-    return AESGCM(kdf.derive(shared))
-
-
-def _nonce(number: int, last: bool) -> bytes:
-    return number.to_bytes(11, "big") + bytes([last])
+    return kdf.derive(shared)
 
 
 def _raw(key: X25519PublicKey) -> bytes:

@@ -15,16 +15,9 @@ from deid_node.commands.exit_codes import ExitCode
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import ConfigurationError
 from deid_node.node import quarantine
-from deid_node.node.sealing import (
-    PIECE,
-    Seal,
-    SealError,
-    make_key_pair,
-    read_private_key,
-    read_public_key,
-    unseal,
-)
+from deid_node.node.sealing import Seal, make_key_pair, read_private_key, read_public_key, unseal
 from deid_node.settings import FolderSettings, OnReject, QuarantineSettings, RouteSettings
+from deid_node.spool.pieces import PIECE, SealError
 from tests.node.running import CT, refusals, running, store
 from tests.peers import wait_for
 
