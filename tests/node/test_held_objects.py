@@ -10,7 +10,7 @@ from deid_node.cli import main
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.dimse.status import StatusClass, StoreStatus, class_of
 from deid_node.errors import Rejected
-from deid_node.node.intake import answer_for
+from deid_node.node.answers import answer_for
 from deid_node.node.procedures import compile_procedures
 from deid_node.settings.load import load_settings
 

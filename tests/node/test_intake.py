@@ -15,7 +15,7 @@ from deid_node.errors import (
     Rejected,
     SOPClassNotSupported,
 )
-from deid_node.node.intake import answer_for
+from deid_node.node.answers import answer_for
 
 
 @pytest.mark.parametrize(

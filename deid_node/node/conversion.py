@@ -1,0 +1,112 @@
+"""The one way of an original: through the engine into a draft, and into the ledger.
+
+What arrives from the network and what was sealed before go it alike; who is answered, and what becomes of
+an original that is refused, is the business of `arrival` and `sealed_lane`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.engine.deidentified import Summary
+from deid_node.node.memory import Share
+from deid_node.node.records import Records
+from deid_node.node.refusals import origin_of
+from deid_node.node.routes import Route
+from deid_node.spool.deadline import Deadline
+from deid_node.spool.entry import Commit
+from deid_node.spool.spool import Spool
+
+_INFLATES: Final = 8  # what a byte of a deflated header is counted for
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where an original comes from, and where it goes."""
+
+    spool: Spool
+    route: Route
+    caller: Caller
+    request: StoreRequest
+    records: Records
+
+
+class Conversion:
+    """One original under way. Used by one thread; ends with `commit` or `discard`."""
+
+    def __init__(self, way: Way, memory: Share, today: date) -> None:
+        """Begin.
+
+        Raises:
+            ObjectRefused: of a kind, for the SOP class or transfer syntax.
+            SpoolError: the spool takes nothing now.
+        """
+        spool, route, caller, request = way.spool, way.route, way.caller, way.request
+        self._way = way
+        self._memory = memory
+        self._draft = spool.draft() if route.through is None else route.through.draft(spool)
+        self._rewrite = route.deidentifier.begin(
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            origin={
+                "calling_ae": caller.calling,
+                "called_ae": caller.called,
+                "address": caller.address,
+            },
+            today=today,
+        )
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """De-identify the next bytes and write what comes out of them.
+
+        Raises:
+            ObjectRefused: it cannot or may not be de-identified.
+            SpoolError, NotForwarded: what comes out cannot be kept or passed on.
+            MemoryError: the header has no room in the memory.
+        """
+        rewrite = self._rewrite
+        part = rewrite.feed(piece)
+        if rewrite.heading is None:
+            self._memory.hold(len(piece) * (_INFLATES if rewrite.is_deflated else 1))
+        else:
+            self._memory.release()
+        if part is not None:
+            assert rewrite.heading is not None
+            self._draft.write(rewrite.heading, part)
+
+    def commit(self, *, original: int = 0, deadline: Deadline | None = None) -> tuple[Commit, Summary]:
+        """End the original, make what came out durable, and write down what has to be known of it.
+
+        Args:
+            original: number of the sealed original that this ends.
+            deadline: after which nothing is kept.
+
+        Raises:
+            As `feed`, and TooLate.
+        """
+        way, records = self._way, self._way.records
+        last, summary = self._rewrite.finish()
+        self._draft.write(summary.heading, last)
+        patient = records.keep(self._rewrite, summary)
+        commit = self._draft.commit(
+            summary,
+            route=way.route.name,
+            destinations=way.route.destinations,
+            origin=origin_of(way.caller),
+            profile=way.route.procedure.digest,
+            epoch=records.pseudonyms.epoch,
+            original=original,
+            deadline=deadline,
+        )
+        self._memory.release()
+        records.stored(way.caller, way.route.name, commit, summary, way.route.procedure.digest, patient)
+        return commit, summary
+
+    def discard(self) -> None:
+        """Forget it; also after `commit`, to no effect."""
+        self._memory.release()
+        self._draft.discard()
