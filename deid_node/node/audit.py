@@ -80,7 +80,8 @@ class AuditTrail:
         self._closing = False
         self._thread: threading.Thread | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the state, if it is new
+            folder.mkdir(mode=0o700, exist_ok=True)
             os.close(self._open())
         except OSError as error:
             raise SpoolError(f"The audit stream in {folder} cannot be written ({error.strerror}).") from None
