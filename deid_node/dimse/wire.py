@@ -114,7 +114,7 @@ class Wire:
         with self._lock:
             self.sock = secured
         self._handshaking = True
-        self._wait(within_s, "handshake-deadline")
+        self.expect(within_s, "handshake-deadline")
         try:
             secured.do_handshake()
             self._handshaking = False
@@ -132,7 +132,7 @@ class Wire:
             Cut: the time is over, or the acceptor wants the connection to end.
             ConnectionLost: the peer is gone.
         """
-        self._wait(within_s, limit_word)
+        self.expect(within_s, limit_word)
         try:
             received = self.sock.recv_into(view)
             if _QUICKACK is not None:
@@ -148,7 +148,7 @@ class Wire:
     def send(self, pdu: bytes, within_s: float) -> None:
         """Send a whole PDU. Raises as `receive_into` does."""
         self._sending = True
-        self._wait(within_s, "send-deadline")
+        self.expect(within_s, "send-deadline")
         try:
             self.sock.sendall(pdu)
         except (OSError, ValueError):
@@ -191,9 +191,14 @@ class Wire:
             self._closed = True
             self.sock.close()
 
-    def _wait(self, within_s: float, limit_word: str) -> None:
+    def expect(self, within_s: float, limit_word: str) -> None:
+        """Let the connection be cut for the reason `limit_word` when nothing comes of it in time."""
         self.limit_word = limit_word
         self.until = monotonic() + within_s
+
+    def rest(self) -> None:
+        """Let the connection be, for as long as it takes."""
+        self.until = math.inf
 
     def _raise(self) -> None:
         if self._cut:

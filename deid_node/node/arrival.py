@@ -14,12 +14,12 @@ from typing import Final, Protocol
 import structlog
 
 from deid_node.dimse.association import Caller, StoreAnswer, StoreRequest
+from deid_node.dimse.memory import Share
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import Excluded, ObjectRefused, SpoolError
 from deid_node.log import describe, is_told
 from deid_node.node.answers import CODES, NO_RESOURCES, OUR_FAULT, SUCCESS, TOO_LATE, answer_for
 from deid_node.node.conversion import Conversion, Way
-from deid_node.node.memory import Share
 from deid_node.node.refusals import origin_of, record, refusal_of
 from deid_node.node.through import NotForwarded
 from deid_node.spool.deadline import Deadline

@@ -9,13 +9,13 @@ from deid_node.dimse.association import Caller, CommitmentAnswer
 from deid_node.dimse.commitment import CommitmentReport, CommitmentRequest
 from deid_node.dimse.status import StoreStatus
 from deid_node.engine.keys import Pseudonyms
-from deid_node.errors import ConfigurationError, SpoolError
+from deid_node.errors import SpoolError
 from deid_node.node.commitment_scp import Reporter, ReportingPolicy
 from deid_node.node.commitment_scu import Asker, AskingPolicy
 from deid_node.node.destinations import peer_of
 from deid_node.node.routes import Route
 from deid_node.node.tls import report_context, requestor_context
-from deid_node.settings import AcceptorKind, AESettings, CommitmentMode, Settings
+from deid_node.settings import AESettings, CommitmentMode, Settings
 from deid_node.settings.network import PeerSettings
 from deid_node.spool.commitments import Commitments
 from deid_node.spool.spool import Spool
@@ -95,12 +95,8 @@ def make_commitment(
     """Make what the settings ask for; `modes` is looked at whenever a route is asked for.
 
     Raises:
-        ConfigurationError: TLS is set up wrongly, or the acceptor does not know storage commitment.
+        ConfigurationError: TLS is set up wrongly.
     """
-    if settings.acceptor is not AcceptorKind.STREAM:
-        for name, route in settings.effective_routes.items():
-            if route.commitment is not CommitmentMode.OFF:
-                raise ConfigurationError(f'routes.{name}.commitment: needs acceptor = "stream".')
     commitments = Commitments(spool)
     askers = []
     for name, destination in settings.effective_destinations.items():

@@ -11,8 +11,8 @@ from datetime import date
 from typing import Final
 
 from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.dimse.memory import Share
 from deid_node.engine.deidentified import Summary
-from deid_node.node.memory import Share
 from deid_node.node.records import Records
 from deid_node.node.refusals import origin_of
 from deid_node.node.routes import Route

@@ -19,13 +19,13 @@ from deid_node.dimse.association import (
     StoreRequest,
 )
 from deid_node.dimse.commitment import PUSH_MODEL, CommitmentReport, CommitmentRequest
+from deid_node.dimse.memory import MemoryBudget, default_budget
 from deid_node.dimse.reception import Swallowed
 from deid_node.dimse.status import StoreStatus
 from deid_node.node.answers import CODES, NO_ROUTE, NOT_AUTHORIZED
 from deid_node.node.arrival import Arrival, Sealer
 from deid_node.node.commitment import Commitment
 from deid_node.node.conversion import Way
-from deid_node.node.memory import MemoryBudget, default_budget
 from deid_node.node.peers import Peers
 from deid_node.node.records import Records
 from deid_node.node.refusals import record, refusal_of

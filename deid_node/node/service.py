@@ -18,6 +18,7 @@ import structlog
 
 from deid_node.dimse.association import Acceptor
 from deid_node.dimse.limits import AssociationLimits
+from deid_node.dimse.memory import MemoryBudget, default_budget
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
@@ -27,7 +28,6 @@ from deid_node.node.destinations import make_destinations, make_throughs, wanted
 from deid_node.node.housekeeping import Housekeeping
 from deid_node.node.intake import NodeIntake
 from deid_node.node.lanes import Lanes
-from deid_node.node.memory import MemoryBudget, default_budget
 from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
@@ -122,6 +122,7 @@ class Node:
             commitment = make_commitment(settings, spool, records.pseudonyms, self._modes)
             started.callback(commitment.stop)
             commitment.start()
+            memory = MemoryBudget(settings.limits.memory_bytes or default_budget())
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
                 routes=routes,
@@ -129,10 +130,10 @@ class Node:
                 spool=spool,
                 records=records,
                 sealer=_make_quarantine(settings),
-                memory=MemoryBudget(settings.limits.memory_bytes or default_budget()),
+                memory=memory,
                 answer_s=settings.limits.answer_s,
             )
-            acceptor = self._acceptor = _make_acceptor(settings, self._intake, self._tls)
+            acceptor = self._acceptor = _make_acceptor(settings, self._intake, memory, self._tls)
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
             self._running = started.pop_all()
@@ -299,12 +300,16 @@ def _make_quarantine(settings: Settings) -> Quarantine | None:
     return Quarantine(settings.quarantine_folder, recipient, durable=settings.spool.durable)
 
 
-def _make_acceptor(settings: Settings, intake: NodeIntake, tls: ssl.SSLContext | None) -> Acceptor:
+def _make_acceptor(
+    settings: Settings, intake: NodeIntake, memory: MemoryBudget, tls: ssl.SSLContext | None
+) -> Acceptor:
     limits = association_limits(settings.limits)
     if settings.acceptor is AcceptorKind.PYNETDICOM:
         from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
 
-        return PynetdicomAcceptor(intake, host=settings.host, port=settings.port, limits=limits, tls=tls)
+        return PynetdicomAcceptor(
+            intake, host=settings.host, port=settings.port, limits=limits, tls=tls, memory=memory
+        )
     from deid_node.dimse.stream_acceptor import StreamAcceptor
 
     return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits, tls=tls)

@@ -303,7 +303,8 @@ class Settings(BaseSettings):
     )
     acceptor: AcceptorKind = Field(
         default=AcceptorKind.STREAM,
-        description="Receive loop: `stream` de-identifies while the object arrives; `pynetdicom` after.",
+        description="Receive loop: `stream` de-identifies while the object arrives. `pynetdicom`, for peers "
+        "that cannot talk with it, holds each object in memory first; the limits are the same.",
     )
     profile: str = Field(
         default="basic", min_length=1, description="Profile of the route that exists when none is configured."

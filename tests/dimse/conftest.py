@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from deid_node.dimse.acceptor import ListeningAcceptor
 from deid_node.dimse.association import Acceptor
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
 from deid_node.dimse.stream_acceptor import StreamAcceptor
+from tests.dimse.probes import Start
 from tests.dimse.recording import RecordingIntake
 from tests.peers import wait_for
 
@@ -30,13 +33,13 @@ def intake() -> RecordingIntake:
     return RecordingIntake()
 
 
-@pytest.fixture
-def stream(intake: RecordingIntake) -> Iterator[Callable[..., StreamAcceptor]]:
-    """Start stream acceptors; none of their threads is left at the end."""
-    started: list[StreamAcceptor] = []
+@contextmanager
+def _starting(kind: type[ListeningAcceptor], intake: RecordingIntake) -> Iterator[Start]:
+    """Start acceptors; none of their threads is left at the end."""
+    started: list[ListeningAcceptor] = []
 
-    def start(limits: AssociationLimits = QUICK, **keywords: Any) -> StreamAcceptor:
-        acceptor = StreamAcceptor(intake, port=0, limits=limits, **keywords)
+    def start(limits: AssociationLimits = QUICK, **keywords: Any) -> ListeningAcceptor:
+        acceptor = kind(intake, port=0, limits=limits, **keywords)
         acceptor.start()
         started.append(acceptor)
         return acceptor
@@ -45,6 +48,20 @@ def stream(intake: RecordingIntake) -> Iterator[Callable[..., StreamAcceptor]]:
     for acceptor in started:
         acceptor.stop(0)
     wait_for(lambda: not _association_threads(), "no thread is left")
+
+
+@pytest.fixture
+def stream(intake: RecordingIntake) -> Iterator[Start]:
+    """Start acceptors with our own receive loop."""
+    with _starting(StreamAcceptor, intake) as start:
+        yield start
+
+
+@pytest.fixture(params=[StreamAcceptor, PynetdicomAcceptor], ids=["stream", "pynetdicom"])
+def either(request: pytest.FixtureRequest, intake: RecordingIntake) -> Iterator[Start]:
+    """Start acceptors of each kind: what is promised of both."""
+    with _starting(request.param, intake) as start:
+        yield start
 
 
 @pytest.fixture(params=[StreamAcceptor, PynetdicomAcceptor], ids=["stream", "pynetdicom"])

@@ -1,4 +1,4 @@
-"""What the tests of the stream acceptor ask of it from the outside."""
+"""What the tests of acceptors ask of them from the outside."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from deid_node.dimse.acceptor import ListeningAcceptor
 from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
-from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.standard.values import AETitle
 from tests.dimse.raw import IMPLICIT, VERIFICATION, RawPeer
 from tests.peers import LOOPBACK
 
-Start = Callable[..., StreamAcceptor]
-"""The fixture `stream`: starts an acceptor."""
+Start = Callable[..., ListeningAcceptor]
+"""The fixtures `stream` and `either`: start an acceptor."""
 
 DATASET = b"\x08\0\x05\0CS\x02\0  "
 
 
-def echoes(acceptor: StreamAcceptor, timeout_s: float = 5) -> bool:
+def echoes(acceptor: ListeningAcceptor, timeout_s: float = 5) -> bool:
     """Whether a well behaved peer is served within `timeout_s`."""
     peer = Peer(LOOPBACK, acceptor.address[1], AETitle("NODE"), AETitle("TESTER"), timeout_s)
     with Requestor.connect(peer, [(VERIFICATION, IMPLICIT)]) as assoc:
         return assoc.echo() == StoreStatus.SUCCESS
 
 
-def connections(acceptor: StreamAcceptor) -> int:
+def connections(acceptor: ListeningAcceptor) -> int:
     return len(acceptor._hall.wires())
 
 
 @contextmanager
-def peers(acceptor: StreamAcceptor, count: int) -> Iterator[list[RawPeer]]:
+def peers(acceptor: ListeningAcceptor, count: int) -> Iterator[list[RawPeer]]:
     with ExitStack() as stack:
         yield [stack.enter_context(RawPeer(acceptor.address)) for _ in range(count)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError, ConfigurationError
 from deid_node.standard.values import AETitle
+from tests.dimse.probes import Start
 from tests.dimse.raw import ABORT, CT, EXPLICIT, INSTANCE, MR, RawPeer, context, echo_rq, pdata, store_rq
 from tests.dimse.recording import RecordingIntake, sample
 from tests.peers import LOOPBACK, require, run, wait_for
@@ -387,11 +387,9 @@ def test_pynetdicom_keeps_no_dataset_on_the_disk(acceptor: Acceptor) -> None:
     assert _config.LOG_HANDLER_LEVEL == "none" or isinstance(acceptor, StreamAcceptor)
 
 
-def test_an_address_that_is_not_let_in_is_not_listened_to(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
+def test_an_address_that_is_not_let_in_is_not_listened_to(either: Start, intake: RecordingIntake) -> None:
     intake.unwelcome.add(LOOPBACK)
-    acceptor = stream()
+    acceptor = either()
     before = threading.active_count()
 
     with socket.create_connection(acceptor.address, 5) as sock:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, dsutils, evt
 
 from deid_node.dimse import commitment_scu
+from deid_node.dimse.acceptor import ListeningAcceptor
 from deid_node.dimse.commitment import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -34,9 +35,9 @@ from deid_node.dimse.commitment_dataset import (
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
-from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
+from tests.dimse.probes import Start
 from tests.dimse.raw import ABORT, IMPLICIT, VERIFICATION, RawPeer, command, context, pdata, uid, us, values
 from tests.dimse.recording import RecordingIntake
 from tests.dimse.scripted import scripted
@@ -55,7 +56,7 @@ ACTION = command(
 REPORT = CommitmentReport("2.25.7", (ONE,), ((TWO, 0x0112),))
 
 
-def peer_of(acceptor: StreamAcceptor, timeout_s: float = 5) -> Peer:
+def peer_of(acceptor: ListeningAcceptor, timeout_s: float = 5) -> Peer:
     return Peer(LOOPBACK, acceptor.address[1], AETitle("NODE"), AETitle("PACS"), timeout_s)
 
 
@@ -156,10 +157,10 @@ def request_dataset(request: CommitmentRequest) -> Dataset:
 
 
 def test_a_peer_that_asks_is_answered_and_told_on_the_same_association(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
+    either: Start, intake: RecordingIntake
 ) -> None:
     intake.report = lambda request: REPORT
-    acceptor = stream()
+    acceptor = either()
     told: list[CommitmentReport] = []
 
     def take(report: CommitmentReport) -> StoreStatus:
@@ -173,12 +174,10 @@ def test_a_peer_that_asks_is_answered_and_told_on_the_same_association(
     assert told == [REPORT]
 
 
-def test_a_report_of_many_instances_fits_small_pdus(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
+def test_a_report_of_many_instances_fits_small_pdus(either: Start, intake: RecordingIntake) -> None:
     many = tuple(Instance(ONE.sop_class_uid, f"1.2.3.{number}") for number in range(2000))
     intake.report = lambda request: refusal_of(request, 0x0110)
-    acceptor = stream()
+    acceptor = either()
     told: list[CommitmentReport] = []
     peer = Peer(LOOPBACK, acceptor.address[1], AETitle("NODE"), AETitle("PACS"), 10, max_pdu_bytes=4096)
 
@@ -192,11 +191,9 @@ def test_a_report_of_many_instances_fits_small_pdus(
     assert [len(report.failed) for report in told] == [2000]
 
 
-def test_messages_go_on_after_a_report(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
+def test_messages_go_on_after_a_report(either: Start, intake: RecordingIntake) -> None:
     intake.report = lambda request: REPORT
-    acceptor = stream()
+    acceptor = either()
     told = threading.Semaphore(0)
     with raw_association(acceptor, told=told.release) as assoc:
         for _ in range(3):
@@ -210,7 +207,7 @@ def test_messages_go_on_after_a_report(
 
 
 @contextmanager
-def raw_association(acceptor: StreamAcceptor, told: Callable[[], object] = lambda: None) -> Iterator[Any]:
+def raw_association(acceptor: ListeningAcceptor, told: Callable[[], object] = lambda: None) -> Iterator[Any]:
     ae = AE("PACS")
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 5
     ae.add_requested_context(PUSH_MODEL)
@@ -226,9 +223,9 @@ def raw_association(acceptor: StreamAcceptor, told: Callable[[], object] = lambd
 
 
 def test_a_peer_that_is_the_scp_reports_on_an_association_of_its_own(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
+    either: Start, intake: RecordingIntake
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
 
     status = commitment_scu.report(peer_of(acceptor), REPORT)
 
@@ -237,9 +234,9 @@ def test_a_peer_that_is_the_scp_reports_on_an_association_of_its_own(
 
 
 def test_only_storage_commitment_may_be_proposed_with_the_scp_role_alone(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
     ae = AE("PACS")
     ae.add_requested_context(PUSH_MODEL)
     ae.add_requested_context(ONE.sop_class_uid)
@@ -262,14 +259,14 @@ def test_only_storage_commitment_may_be_proposed_with_the_scp_role_alone(
     ],
 )
 def test_each_wrong_request_has_its_status(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
     intake: RecordingIntake,
     action: int,
     instance: str,
     content: Dataset | None,
     status: int,
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
     with raw_association(acceptor) as assoc:
         answer, _ = assoc.send_n_action(content, action, PUSH_MODEL, instance)
 
@@ -277,14 +274,12 @@ def test_each_wrong_request_has_its_status(
     assert bool(intake.asked) is (status == 0)
 
 
-def test_nesting_and_length_do_no_harm(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
+def test_nesting_and_length_do_no_harm(either: Start, intake: RecordingIntake) -> None:
     def nested(depth: int) -> bytes:
         item = bytes.fromhex("feff00e0ffffffff")
         return (bytes.fromhex("08000011ffffffff") + item) * depth
 
-    acceptor = stream()
+    acceptor = either()
     answers = []
     for content in (nested(100_000), bytes(5 << 20)):
         with RawPeer(acceptor.address) as peer:
@@ -299,19 +294,17 @@ def test_nesting_and_length_do_no_harm(
     assert intake.asked == []
 
 
-def test_a_fault_of_ours_is_answered(stream: Callable[..., StreamAcceptor], intake: RecordingIntake) -> None:
+def test_a_fault_of_ours_is_answered(either: Start, intake: RecordingIntake) -> None:
     intake.report = lambda request: 1 // 0  # type: ignore[assignment,return-value]
-    acceptor = stream()
+    acceptor = either()
     with raw_association(acceptor) as assoc:
         answer, _ = assoc.send_n_action(request_dataset(REQUEST), 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
 
     assert answer.Status == 0x0110
 
 
-def test_an_answer_that_nobody_waits_for_ends_the_association(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
-    acceptor = stream()
+def test_an_answer_that_nobody_waits_for_ends_the_association(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     with RawPeer(acceptor.address) as peer:
         peer.associate(context(1, PUSH_MODEL, IMPLICIT))
         peer.send(pdata(1, 3, command(us(0x100, 0x8100), us(0x120, 1), us(0x800, 0x101), us(0x900, 0))))
@@ -394,9 +387,9 @@ def test_a_peer_that_takes_no_reports_is_an_error() -> None:
         commitment_scu.report(peer_at(port), REPORT)
 
 
-def test_no_thread_is_left(stream: Callable[..., StreamAcceptor]) -> None:
+def test_no_thread_is_left(either: Start) -> None:
     before = threading.active_count()
-    acceptor = stream()
+    acceptor = either()
 
     commitment_scu.ask(peer_of(acceptor), REQUEST, never)
     commitment_scu.report(peer_of(acceptor), REPORT)

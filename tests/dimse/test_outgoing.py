@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,10 @@ from deid_node.dimse.outgoing import OutgoingStore, Piece
 from deid_node.dimse.peer import AssociationAbortedError, ContextNotAcceptedError, Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
-from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
 from tests.certificates import Authority
+from tests.dimse.probes import Start
 from tests.dimse.recording import RecordingIntake, sample
 from tests.dimse.scripted import Scripted, answer, scripted
 from tests.peers import LOOPBACK, storescp, wait_for
@@ -148,7 +148,7 @@ def peer_at(port: int, timeout_s: float = 5) -> Peer:
 
 @pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
 def test_an_object_arrives_as_it_was_written(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake, tmp_path: Path, secured: bool
+    stream: Start, intake: RecordingIntake, tmp_path: Path, secured: bool
 ) -> None:
     server = client = None
     if secured:
@@ -189,9 +189,7 @@ def test_storescp_keeps_what_was_written(tmp_path: Path, options: tuple[str, ...
     assert dcmread(file) == dcmread(SENT.path)
 
 
-def test_an_object_that_is_given_up_is_forgotten_by_the_peer(
-    stream: Callable[..., StreamAcceptor], intake: RecordingIntake
-) -> None:
+def test_an_object_that_is_given_up_is_forgotten_by_the_peer(stream: Start, intake: RecordingIntake) -> None:
     acceptor = stream()
     assoc = Requestor.connect(peer_at(acceptor.address[1]), [SENT.context])
     store = assoc.begin_store(**NAMES)

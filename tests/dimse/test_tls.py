@@ -5,20 +5,20 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deid_node.dimse.acceptor import ListeningAcceptor
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
-from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
 from tests.certificates import Authority
 from tests.dimse.conftest import QUICK
+from tests.dimse.probes import Start
 from tests.dimse.raw import IMPLICIT, VERIFICATION, RawPeer
 from tests.dimse.recording import RecordingIntake, sample
 from tests.peers import LOOPBACK, require, run, wait_for
@@ -48,12 +48,12 @@ def client_context(authority: Authority) -> ssl.SSLContext:
     return context
 
 
-def peer_of(acceptor: StreamAcceptor) -> Peer:
+def peer_of(acceptor: ListeningAcceptor) -> Peer:
     return Peer("localhost", acceptor.address[1], AETitle("NODE"), AETitle("TESTER"), 5)
 
 
 def test_an_object_goes_through_tls_and_the_peer_is_known(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
     intake: RecordingIntake,
     authority: Authority,
     server_context: ssl.SSLContext,
@@ -62,7 +62,7 @@ def test_an_object_goes_through_tls_and_the_peer_is_known(
     sent = sample("CT_small.dcm")
     issued = authority.issue("modality")
     client_context.load_cert_chain(issued.file, issued.key)
-    acceptor = stream(tls=server_context)
+    acceptor = either(tls=server_context)
 
     with (
         Requestor.connect(peer_of(acceptor), [sent.context], tls=client_context) as assoc,
@@ -81,7 +81,7 @@ def test_an_object_goes_through_tls_and_the_peer_is_known(
 
 
 def test_a_large_object_goes_through_tls(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
     intake: RecordingIntake,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
@@ -90,7 +90,7 @@ def test_a_large_object_goes_through_tls(
     sent = sample("CT_small.dcm")
     content = bytes(range(256)) * 40_000
     (tmp_path / "large").write_bytes(content)
-    acceptor = stream(tls=server_context)
+    acceptor = either(tls=server_context)
 
     with (
         Requestor.connect(peer_of(acceptor), [sent.context], tls=client_context) as assoc,
@@ -102,9 +102,9 @@ def test_a_large_object_goes_through_tls(
 
 
 def test_silent_clients_do_not_stop_the_handshake_of_others(
-    stream: Callable[..., StreamAcceptor], server_context: ssl.SSLContext, client_context: ssl.SSLContext
+    either: Start, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
-    acceptor = stream(replace(QUICK, handshake_s=60), tls=server_context)
+    acceptor = either(replace(QUICK, handshake_s=60), tls=server_context)
     silent = [RawPeer(acceptor.address) for _ in range(5)]
     before = time.monotonic()
 
@@ -119,9 +119,9 @@ def test_silent_clients_do_not_stop_the_handshake_of_others(
 
 
 def test_a_silent_client_is_cut_at_the_deadline_of_the_handshake(
-    stream: Callable[..., StreamAcceptor], server_context: ssl.SSLContext
+    either: Start, server_context: ssl.SSLContext
 ) -> None:
-    acceptor = stream(tls=server_context)
+    acceptor = either(tls=server_context)
 
     with RawPeer(acceptor.address) as peer:
         kind, _ = peer.pdu()
@@ -132,14 +132,14 @@ def test_a_silent_client_is_cut_at_the_deadline_of_the_handshake(
 
 @pytest.mark.parametrize("kind", ["cleartext", "no certificate", "stranger"])
 def test_who_is_not_trusted_gets_no_association(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
     intake: RecordingIntake,
     server_context: ssl.SSLContext,
     authority: Authority,
     tmp_path: Path,
     kind: str,
 ) -> None:
-    acceptor = stream(tls=server_context)
+    acceptor = either(tls=server_context)
     tls: ssl.SSLContext | None = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     assert tls is not None
     tls.load_verify_locations(authority.file)
@@ -156,10 +156,8 @@ def test_who_is_not_trusted_gets_no_association(
     assert not intake.callers
 
 
-def test_a_server_that_is_not_trusted_is_told(
-    stream: Callable[..., StreamAcceptor], server_context: ssl.SSLContext
-) -> None:
-    acceptor = stream(tls=server_context)
+def test_a_server_that_is_not_trusted_is_told(either: Start, server_context: ssl.SSLContext) -> None:
+    acceptor = either(tls=server_context)
 
     with pytest.raises(AssociationError, match="certificate is not accepted"):
         Requestor.connect(
@@ -181,13 +179,13 @@ def test_a_server_that_says_nothing_is_given_up_in_time(client_context: ssl.SSLC
 
 @pytest.mark.peer
 def test_storescu_sends_over_tls(
-    stream: Callable[..., StreamAcceptor],
+    either: Start,
     intake: RecordingIntake,
     authority: Authority,
     server_context: ssl.SSLContext,
 ) -> None:
     own = authority.issue("storescu")
-    acceptor = stream(tls=server_context)
+    acceptor = either(tls=server_context)
 
     done = run(
         require("storescu"),

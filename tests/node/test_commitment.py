@@ -100,6 +100,9 @@ class Archive:
         self.answers.append(int(commitment_scu.report(peer, report)))
 
 
+both_acceptors = pytest.mark.parametrize("acceptor", AcceptorKind)
+
+
 @pytest.fixture
 def archive() -> Iterator[Archive]:
     made = Archive()
@@ -311,12 +314,14 @@ def test_off_does_not_offer_it(state: Path, archive: Archive, modality: Modality
     assert modality.told == []
 
 
+@both_acceptors
 @pytest.mark.parametrize("has_port", [False, True])
 def test_refuse_says_no_for_everything_whatever_the_archive_says(
-    state: Path, archive: Archive, modality: Modality, has_port: bool
+    state: Path, archive: Archive, modality: Modality, has_port: bool, acceptor: AcceptorKind
 ) -> None:
     peers = modality.settings() if has_port else {}
-    with node_before(state, archive, routes=routes(CommitmentMode.REFUSE), peers=peers) as node:
+    mode = routes(CommitmentMode.REFUSE)
+    with node_before(state, archive, routes=mode, peers=peers, acceptor=acceptor) as node:
         store(node, CT)
         wait_for(lambda: states(node) == {"committed": 1}, "the archive has committed itself")
         told = modality.ask(node, ORIGINAL, Instance(CLASS, "1.2.3"))
@@ -331,12 +336,14 @@ def test_refuse_says_no_for_everything_whatever_the_archive_says(
     assert report.event_type == 2
 
 
+@both_acceptors
 def test_downstream_says_yes_when_the_archive_did_by_the_original_uid(
-    state: Path, archive: Archive, modality: Modality
+    state: Path, archive: Archive, modality: Modality, acceptor: AcceptorKind
 ) -> None:
     archive.reports = False
     mode = routes(CommitmentMode.DOWNSTREAM)
-    with node_before(state, archive, routes=mode, peers=modality.settings()) as node:
+    peers = modality.settings()
+    with node_before(state, archive, routes=mode, peers=peers, acceptor=acceptor) as node:
         store(node, CT)
         wait_for(lambda: archive.asked and states(node) == {"asked": 1}, "the archive is asked")
         on_the_same = modality.ask(node, ORIGINAL)
@@ -479,14 +486,6 @@ def test_downstream_needs_what_makes_it_true(
 
     with pytest.raises(ConfigurationError, match=f"routes.r.commitment needs {problem}"):
         load_settings(file, environment={})
-
-
-def test_the_other_acceptor_does_not_know_it(state: Path, archive: Archive) -> None:
-    with (
-        pytest.raises(ConfigurationError, match='needs acceptor = "stream"'),
-        node_before(state, archive, routes=routes(CommitmentMode.REFUSE), acceptor=AcceptorKind.PYNETDICOM),
-    ):
-        pass
 
 
 # --- Orthanc ------------------------------------------------------------------------------------------

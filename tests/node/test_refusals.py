@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from deid_node.dimse.status import StoreStatus
 from deid_node.node.service import Node
+from deid_node.settings import AcceptorKind
 from deid_node.settings.network import LimitSettings
 from deid_node.spool.desk import Desk, RefusalCounts
 from tests.dimse.raw import CT, EXPLICIT, INSTANCE, MR, RawPeer, context, pdata, request, store_rq
@@ -119,3 +121,26 @@ def test_what_is_not_kept_for_want_of_room_is_counted_and_taken_when_it_comes_ag
         answers.append(store(node, CT_FILE).status)
 
     assert [int(status) for status in answers] == [0xA700, 0xA700, 0]
+
+
+@pytest.mark.parametrize("acceptor", AcceptorKind)
+def test_both_acceptors_count_what_was_interrupted(state: Path, acceptor: AcceptorKind) -> None:
+    with running(state, acceptor=acceptor) as node:
+        with associated(node) as peer:
+            peer.send(pdata(1, 3, store_rq()), pdata(1, 0, DATASET))
+        wait_for(lambda: "interrupted" in seen(node), "it is counted")
+
+
+def test_what_finds_no_memory_ends_the_association_of_the_pynetdicom_acceptor(state: Path) -> None:
+    limits = LimitSettings(memory_bytes=1 << 20)
+    with running(state, acceptor=AcceptorKind.PYNETDICOM, limits=limits) as node:
+        with associated(node) as peer:
+            peer.send(pdata(1, 3, store_rq()))
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    peer.send(pdata(1, 0, bytes(100_000)))
+            kind = peer.pdu()[0]
+        after = store(node, CT_FILE).status
+
+    assert kind in (0, 7)
+    assert after == StoreStatus.SUCCESS

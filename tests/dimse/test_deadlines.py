@@ -35,9 +35,9 @@ from tests.peers import wait_for
     ids=["half a header", "half a PDU", "half a message", "half a command"],
 )
 def test_what_is_begun_and_not_finished_is_aborted(
-    stream: Start, intake: RecordingIntake, begun: bytes
+    either: Start, intake: RecordingIntake, begun: bytes
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
 
     with peers(acceptor, 12) as stalled:
         for peer in stalled:
@@ -53,8 +53,8 @@ def test_what_is_begun_and_not_finished_is_aborted(
     assert all(taken.aborted == 1 for taken in intake.objects)
 
 
-def test_bytes_that_trickle_inside_a_pdu_do_not_lengthen_its_deadline(stream: Start) -> None:
-    acceptor = stream()
+def test_bytes_that_trickle_inside_a_pdu_do_not_lengthen_its_deadline(either: Start) -> None:
+    acceptor = either()
     ended = False
 
     with RawPeer(acceptor.address) as peer:
@@ -73,8 +73,8 @@ def test_bytes_that_trickle_inside_a_pdu_do_not_lengthen_its_deadline(stream: St
     assert time.monotonic() - before < 5
 
 
-def test_a_dataset_below_the_minimum_rate_is_aborted(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_a_dataset_below_the_minimum_rate_is_aborted(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     ended = False
 
     with RawPeer(acceptor.address) as peer:
@@ -117,8 +117,8 @@ class SlowObject(Null):
         time.sleep(next(self._pauses, 0))
 
 
-def test_an_idle_association_is_aborted_after_its_time(stream: Start) -> None:
-    acceptor = stream(replace(QUICK, idle_s=0.5))
+def test_an_idle_association_is_aborted_after_its_time(either: Start) -> None:
+    acceptor = either(replace(QUICK, idle_s=0.5))
 
     with RawPeer(acceptor.address) as peer:
         peer.associate()
@@ -144,8 +144,8 @@ def test_a_peer_that_takes_no_answer_is_cut(stream: Start) -> None:
         wait_for(lambda: not connections(acceptor), "the connection is gone", 5)
 
 
-def test_garbage_is_ended_and_leaves_nothing(stream: Start) -> None:
-    acceptor = stream()
+def test_garbage_is_ended_and_leaves_nothing(either: Start) -> None:
+    acceptor = either()
     rng = random.Random(20240312)
     fds = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
@@ -169,8 +169,8 @@ def test_garbage_is_ended_and_leaves_nothing(stream: Start) -> None:
         wait_for(lambda: len(os.listdir("/proc/self/fd")) <= fds, "no descriptor is left", 5)
 
 
-def test_stop_aborts_an_idle_association_after_a_moment(stream: Start) -> None:
-    acceptor = stream()
+def test_stop_aborts_an_idle_association_after_a_moment(either: Start) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.associate()
@@ -202,8 +202,8 @@ def test_stop_aborts_an_unfinished_object_when_its_grace_is_over(
     assert intake.objects[0].aborted == 1
 
 
-def test_stop_twice_and_stop_without_start_do_nothing(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_stop_twice_and_stop_without_start_do_nothing(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     acceptor.stop(0)
 
     acceptor.stop(0)
@@ -213,9 +213,9 @@ def test_stop_twice_and_stop_without_start_do_nothing(stream: Start, intake: Rec
         echoes(acceptor, 1)
 
 
-def test_a_stopped_port_can_be_used_again_at_once(stream: Start, intake: RecordingIntake) -> None:
+def test_a_stopped_port_can_be_used_again_at_once(either: Start, intake: RecordingIntake) -> None:
     sent = sample("CT_small.dcm")
-    acceptor = stream()
+    acceptor = either()
     peer = Peer(*acceptor.address, AETitle("NODE"), AETitle("TESTER"), 5)
     with Requestor.connect(peer, [sent.context]) as assoc, sent.path.open("rb") as file:
         assoc.store_file(file, **sent.keywords)

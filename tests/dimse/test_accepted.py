@@ -32,8 +32,8 @@ from tests.dimse.recording import RecordingIntake
 from tests.peers import wait_for
 
 
-def test_fifty_silent_connections_keep_nobody_out(stream: Start) -> None:
-    acceptor = stream(replace(QUICK, request_s=60))
+def test_fifty_silent_connections_keep_nobody_out(either: Start) -> None:
+    acceptor = either(replace(QUICK, request_s=60))
 
     with peers(acceptor, 50):
         served = echoes(acceptor)
@@ -43,8 +43,8 @@ def test_fifty_silent_connections_keep_nobody_out(stream: Start) -> None:
     assert waiting <= QUICK.waiting_per_address + 1
 
 
-def test_fifty_begun_headers_keep_nobody_out_and_end(stream: Start) -> None:
-    acceptor = stream()
+def test_fifty_begun_headers_keep_nobody_out_and_end(either: Start) -> None:
+    acceptor = either()
 
     with peers(acceptor, 50) as silent:
         for peer in silent:
@@ -58,8 +58,8 @@ def test_fifty_begun_headers_keep_nobody_out_and_end(stream: Start) -> None:
     assert served
 
 
-def test_a_request_that_trickles_is_cut_at_its_deadline(stream: Start) -> None:
-    acceptor = stream()
+def test_a_request_that_trickles_is_cut_at_its_deadline(either: Start) -> None:
+    acceptor = either()
     before = time.monotonic()
 
     with RawPeer(acceptor.address) as peer:
@@ -77,8 +77,8 @@ def test_a_request_that_trickles_is_cut_at_its_deadline(stream: Start) -> None:
     assert time.monotonic() - before < 5
 
 
-def test_a_flood_of_connects_is_bounded(stream: Start) -> None:
-    acceptor = stream()
+def test_a_flood_of_connects_is_bounded(either: Start) -> None:
+    acceptor = either()
 
     for _ in range(3):
         with peers(acceptor, 100):
@@ -136,8 +136,8 @@ def test_a_flood_of_connects_is_bounded(stream: Start) -> None:
         "300 KiB",
     ],
 )
-def test_a_bad_request_is_aborted(stream: Start, sent: bytes, reason: int | None) -> None:
-    acceptor = stream()
+def test_a_bad_request_is_aborted(either: Start, sent: bytes, reason: int | None) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.send(sent)
@@ -164,9 +164,9 @@ def test_a_bad_request_is_aborted(stream: Start, sent: bytes, reason: int | None
     ids=["zero contexts", "version", "application", "traversal", "spaces", "backslash", "not ASCII"],
 )
 def test_a_request_that_cannot_be_let_in_is_rejected(
-    stream: Start, sent: bytes, rejection: AssociationRejection
+    either: Start, sent: bytes, rejection: AssociationRejection
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.send(sent)
@@ -175,8 +175,8 @@ def test_a_request_that_cannot_be_let_in_is_rejected(
     assert (kind, tuple(body[1:])) == (ASSOCIATE_RJ, rejection.value)
 
 
-def test_an_association_too_many_is_rejected_for_now(stream: Start) -> None:
-    acceptor = stream(replace(QUICK, associations=2))
+def test_an_association_too_many_is_rejected_for_now(either: Start) -> None:
+    acceptor = either(replace(QUICK, associations=2))
 
     with peers(acceptor, 3) as (first, second, third):
         first.associate()
@@ -189,8 +189,8 @@ def test_an_association_too_many_is_rejected_for_now(stream: Start) -> None:
     assert echoes(acceptor)
 
 
-def test_an_association_too_many_of_one_address_is_rejected_for_now(stream: Start) -> None:
-    acceptor = stream(replace(QUICK, associations_per_address=1))
+def test_an_association_too_many_of_one_address_is_rejected_for_now(either: Start) -> None:
+    acceptor = either(replace(QUICK, associations_per_address=1))
 
     with peers(acceptor, 2) as (first, second):
         first.associate()
@@ -201,9 +201,9 @@ def test_an_association_too_many_of_one_address_is_rejected_for_now(stream: Star
 
 
 def test_a_fault_while_admitting_ends_that_association_alone(
-    stream: Start, intake: RecordingIntake, monkeypatch: pytest.MonkeyPatch
+    either: Start, intake: RecordingIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
     monkeypatch.setattr(intake, "supports", lambda caller, uid: 1 / 0)
 
     with RawPeer(acceptor.address) as peer:
@@ -214,8 +214,8 @@ def test_a_fault_while_admitting_ends_that_association_alone(
     assert echoes(acceptor)  # Verification asks nobody
 
 
-def test_user_items_that_are_not_for_us_are_ignored(stream: Start) -> None:
-    acceptor = stream()
+def test_user_items_that_are_not_for_us_are_ignored(either: Start) -> None:
+    acceptor = either()
     user = user_information(
         item(0x53, b"\0\x04\0\x04"),
         item(0x55, b"VERSION"),
@@ -236,8 +236,8 @@ def test_user_items_that_are_not_for_us_are_ignored(stream: Start) -> None:
     assert body[20:36] == b"RAW".ljust(16)
 
 
-def test_titles_and_uids_may_be_padded_with_nul(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_titles_and_uids_may_be_padded_with_nul(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.send(
@@ -249,8 +249,8 @@ def test_titles_and_uids_may_be_padded_with_nul(stream: Start, intake: Recording
     assert (intake.callers[0].calling, intake.callers[0].called) == ("RAW", "NODE")
 
 
-def test_all_contexts_may_be_refused(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_all_contexts_may_be_refused(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         body = peer.associate(context(1, intake.NOT_SUPPORTED, EXPLICIT))

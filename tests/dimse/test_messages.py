@@ -33,8 +33,8 @@ from tests.dimse.recording import RecordingIntake
 from tests.peers import wait_for
 
 
-def test_a_peer_without_a_pdu_limit_is_answered(stream: Start) -> None:
-    acceptor = stream()
+def test_a_peer_without_a_pdu_limit_is_answered(either: Start) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.associate(max_pdu=0)
@@ -44,9 +44,9 @@ def test_a_peer_without_a_pdu_limit_is_answered(stream: Start) -> None:
     assert status == 0
 
 
-def test_an_answer_is_cut_into_the_pdus_that_the_peer_takes(stream: Start, intake: RecordingIntake) -> None:
+def test_an_answer_is_cut_into_the_pdus_that_the_peer_takes(either: Start, intake: RecordingIntake) -> None:
     intake.answer = StoreAnswer(StoreStatus.REJECTED, "c" * 64)
-    acceptor = stream()
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.associate(max_pdu=128)
@@ -60,8 +60,8 @@ def test_an_answer_is_cut_into_the_pdus_that_the_peer_takes(stream: Start, intak
     assert rest[5] == 3
 
 
-def test_fragments_may_be_cut_anywhere(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_fragments_may_be_cut_anywhere(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     rq = store_rq()
     message = pdata(1, 1, rq[:11]) + pdata(1, 1, b"") + pdata(1, 3, rq[11:])
     message += pdata(1, 0, DATASET[:3]) + pdata(1, 0, b"") + pdata(1, 0, DATASET[3:]) + pdata(1, 2, b"")
@@ -76,8 +76,8 @@ def test_fragments_may_be_cut_anywhere(stream: Start, intake: RecordingIntake) -
     assert intake.objects[0].content == DATASET
 
 
-def test_command_and_dataset_may_share_a_pdu(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_command_and_dataset_may_share_a_pdu(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     values = pdata(1, 3, store_rq())[6:] + pdata(1, 2, DATASET)[6:]
 
     with RawPeer(acceptor.address) as peer:
@@ -89,8 +89,8 @@ def test_command_and_dataset_may_share_a_pdu(stream: Start, intake: RecordingInt
     assert intake.objects[0].content == DATASET
 
 
-def test_messages_may_be_sent_without_waiting_for_answers(stream: Start, intake: RecordingIntake) -> None:
-    acceptor = stream()
+def test_messages_may_be_sent_without_waiting_for_answers(either: Start, intake: RecordingIntake) -> None:
+    acceptor = either()
     message = b"".join(
         pdata(1, 3, store_rq(message_id=n)) + pdata(1, 2, DATASET + bytes((n, 0))) for n in range(1, 50)
     )
@@ -109,8 +109,8 @@ def test_messages_may_be_sent_without_waiting_for_answers(stream: Start, intake:
 @pytest.mark.parametrize(
     ("field", "dataset"), [(0x20, 1), (0x21, 1), (0x10, 1), (0x110, 0x101), (0x130, 1)], ids=hex
 )
-def test_another_service_is_an_unrecognized_operation(stream: Start, field: int, dataset: int) -> None:
-    acceptor = stream()
+def test_another_service_is_an_unrecognized_operation(either: Start, field: int, dataset: int) -> None:
+    acceptor = either()
     rq = command(uid(2, CT), us(0x100, field), us(0x110, 9), us(0x800, dataset))
 
     with RawPeer(acceptor.address) as peer:
@@ -128,8 +128,8 @@ def test_another_service_is_an_unrecognized_operation(stream: Start, field: int,
     assert echoed == 0
 
 
-def test_a_cancel_is_ignored(stream: Start) -> None:
-    acceptor = stream()
+def test_a_cancel_is_ignored(either: Start) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.associate()
@@ -193,8 +193,8 @@ def test_a_cancel_is_ignored(stream: Start) -> None:
         "unknown PDU",
     ],
 )
-def test_a_bad_message_is_aborted(stream: Start, intake: RecordingIntake, sent: bytes) -> None:
-    acceptor = stream()
+def test_a_bad_message_is_aborted(either: Start, intake: RecordingIntake, sent: bytes) -> None:
+    acceptor = either()
 
     with RawPeer(acceptor.address) as peer:
         peer.associate()
@@ -233,9 +233,9 @@ def test_an_object_that_is_not_complete_is_aborted_once(
 
 
 def test_an_object_is_kept_when_its_sender_is_gone_before_the_answer(
-    stream: Start, intake: RecordingIntake
+    either: Start, intake: RecordingIntake
 ) -> None:
-    acceptor = stream()
+    acceptor = either()
     entered, go_on = threading.Event(), threading.Event()
     intake.before_answer = lambda: (entered.set(), go_on.wait(10))
 

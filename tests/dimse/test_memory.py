@@ -10,10 +10,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from deid_node.dimse import memory
 from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.dimse.memory import MemoryBudget, default_budget
 from deid_node.dimse.status import StoreStatus
-from deid_node.node import memory
-from deid_node.node.memory import MemoryBudget, default_budget
 from deid_node.settings.network import LimitSettings
 from deid_node.standard.values import AETitle
 from tests.node.running import CT, running, store
