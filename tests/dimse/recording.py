@@ -32,6 +32,7 @@ class Taken:
     answer: StoreAnswer | None
     content: bytearray = field(default_factory=bytearray)
     refused: list[StoreAnswer] = field(default_factory=list)
+    late_answer: StoreAnswer | None = None
     finished: int = 0
     aborted: int = 0
     before_answer: Callable[[], object] = lambda: None
@@ -47,7 +48,7 @@ class Taken:
         return self.answer
 
     def give_up(self) -> StoreAnswer | None:
-        return None
+        return self.late_answer
 
     def refuse(self, answer: StoreAnswer) -> None:
         self.refused.append(answer)
@@ -64,6 +65,7 @@ class RecordingIntake:
 
     def __init__(self, answer: StoreAnswer | None = SUCCESS) -> None:
         self.answer = answer
+        self.late_answer: StoreAnswer | None = None
         self.asked: list[CommitmentRequest] = []
         self.reported: list[CommitmentReport] = []
         self.report: Callable[[CommitmentRequest], CommitmentReport | None] = lambda request: None
@@ -99,6 +101,7 @@ class RecordingIntake:
 
     def begin(self, caller: Caller, request: StoreRequest) -> Taken:
         taken = Taken(caller, request, self.answer, before_answer=self.before_answer)
+        taken.late_answer = self.late_answer
         with self._lock:
             self.objects.append(taken)
         return taken

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
+from deid_node.dimse.status import StoreStatus
 from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import AssociationError
 from deid_node.standard.values import AETitle
 from tests.dimse.conftest import QUICK
-from tests.dimse.probes import Null, Start, connections, echoes, peers, readable
+from tests.dimse.probes import DATASET, Null, Start, connections, echoes, peers, readable
 from tests.dimse.raw import (
     ABORT,
     RawPeer,
@@ -227,3 +230,27 @@ def test_a_stopped_port_can_be_used_again_at_once(either: Start, intake: Recordi
     again.stop(0)
 
     assert served
+
+
+def test_an_answer_that_is_overdue_is_given_while_the_intake_still_works(
+    either: Start, intake: RecordingIntake
+) -> None:
+    acceptor = either(replace(QUICK, answer_s=0.3))
+    go_on = threading.Event()
+    intake.before_answer = lambda: go_on.wait(10)
+    overdue = StoreAnswer(StoreStatus.OUT_OF_RESOURCES, "overdue")
+    intake.late_answer = overdue
+
+    with RawPeer(acceptor.address) as peer:
+        peer.associate()
+        peer.send(pdata(1, 3, store_rq()), pdata(1, 2, DATASET))
+        status = peer.status()
+        go_on.set()
+        if isinstance(acceptor, StreamAcceptor):
+            peer.send(pdata(3, 3, echo_rq()))
+            after = peer.status()
+        else:
+            after = peer.pdu()[0]
+
+    assert status == StoreStatus.OUT_OF_RESOURCES
+    assert after == (0 if isinstance(acceptor, StreamAcceptor) else ABORT)
