@@ -27,6 +27,8 @@ from deid_node.profile.options import Option
 from deid_node.profile.procedure import Action, Gate, Procedure, Rule
 from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, Form, procedure, run_with_summary
 from tests.rewriting import pseudonyms
+from tests.seeds.objects import KEEP_ALL
+from tests.seeds.objects import procedure as seeded
 
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 
@@ -321,3 +323,20 @@ def test_a_text_that_varies_loses_everybody_the_object_names(form: Form) -> None
         output = run_with_summary(shared, of(number, b"XYQWBRT" if number > 4 else b"nobody"), form)[0]
 
         assert b"XYQWBRT" not in output[output.index(b"seen by") :].upper()
+
+
+@pytest.mark.parametrize("per", ["study", "series", "instance"])
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_a_shift_per_study_series_or_instance_is_that_of_the_object(per: str, keyword: str) -> None:
+    kept = '"vr:UI" = "K"\nPatientID = "K"\nPatientName = "K"\n'
+    rows = f'{kept}StudyDate = {{ do = "date_shift", per = "{per}" }}\n'
+    profile = seeded(f'{KEEP_ALL}private = "K"\n[attributes]\n{rows}')
+    shared = Deidentifier(profile, pseudonyms())
+    for number in range(4):
+        ds = Dataset(dcmread(str(get_testdata_file("CT_small.dcm"))))
+        setattr(ds, keyword, f"1.2.3.{10 + number}")
+        dataset = _bytes(ds, EXPLICIT)
+
+        alone = Deidentifier(profile, pseudonyms())
+
+        assert run_with_summary(shared, dataset) == run_with_summary(alone, dataset)
