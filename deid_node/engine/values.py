@@ -54,7 +54,7 @@ def asks_others(call: Call) -> bool:
     if call.name == "set":
         return bool(_template(call).tags)
     if call.name == "date_shift":
-        return call.params.get("scope", "patient") != "patient"
+        return call.params.get("per", "patient") != "patient"
     return call.name not in _OF_THE_VALUE
 
 
