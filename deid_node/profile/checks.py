@@ -10,7 +10,7 @@ from functools import cache
 
 from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
-from deid_node.profile.language import Description, Row, Scope
+from deid_node.profile.language import Description, Row, Scope, UnlistedPrivate
 from deid_node.profile.layers import Ranked, matched, path_of, ties
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
@@ -151,7 +151,7 @@ def notes(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]
         place = description.places.get("unlisted", description.place)
         if description.unlisted.attribute is Action.K and description.identity_removed is not False:
             yield f"{place}: attributes without a row are kept"
-        if description.unlisted.private is Action.K:
+        if description.unlisted.private is UnlistedPrivate.KEEP:
             yield f"{place}: private attributes without a row are kept"
         if description.identity_removed is False:
             yield f"{description.place}: NOT DE-IDENTIFIED: objects keep the identity of the patient"

@@ -43,6 +43,15 @@ class UnlistedClass(StrEnum):
     CATCH_ALL = "catch-all"
 
 
+class UnlistedPrivate(StrEnum):
+    """What happens to a private attribute without a row."""
+
+    REMOVE = "X"
+    KEEP = "K"
+    REJECT = "R"
+    SAFE = "safe"  # what PS3.15 Table E.3.10-1 lists stays, the rest goes
+
+
 class Scope(StrEnum):
     """At which depth a row holds."""
 
@@ -141,7 +150,7 @@ class Unlisted:
 
     sop_class: UnlistedClass | None = None
     attribute: Action | None = None
-    private: Action | None = None
+    private: UnlistedPrivate | None = None
 
 
 @dataclass(frozen=True, slots=True)

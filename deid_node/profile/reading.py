@@ -33,6 +33,7 @@ from deid_node.profile.language import (
     Ties,
     Unlisted,
     UnlistedClass,
+    UnlistedPrivate,
 )
 from deid_node.profile.options import Option
 from deid_node.profile.places import Path, Problems, lines_of
@@ -50,7 +51,6 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9._+-]{1,16}")
 _LONGEST_SHIFT: Final = 36500
 _MAX_METHOD: Final = 64
 _UNLISTED_ACTIONS: Final = (Action.X, Action.K, Action.R, Action.Z, Action.D, Action.C)
-_UNLISTED_PRIVATE: Final = (Action.X, Action.K, Action.R)
 
 Word = TypeVar("Word", bound=StrEnum)
 Table = Mapping[str, Any]
@@ -212,15 +212,15 @@ class _Reading:
         table = self._section("unlisted", UNLISTED_KEYS)
         return Unlisted(
             self._choice(("unlisted", "sop_class"), table.get("sop_class"), UnlistedClass),
-            self._unlisted_action("attribute", table, _UNLISTED_ACTIONS),
-            self._unlisted_action("private", table, _UNLISTED_PRIVATE),
+            self._unlisted_action(table.get("attribute")),
+            self._choice(("unlisted", "private"), table.get("private"), UnlistedPrivate),
         )
 
-    def _unlisted_action(self, key: str, table: Table, known: tuple[Action, ...]) -> Action | None:
-        value = table.get(key)
-        if value is None or value in list(known):
+    def _unlisted_action(self, value: object) -> Action | None:
+        if value is None or value in list(_UNLISTED_ACTIONS):
             return None if value is None else Action(str(value))
-        self._wrong(("unlisted", key), _not_one_of(f"{key} {value!r}", value, known))
+        problem = _not_one_of(f"attribute {value!r}", value, _UNLISTED_ACTIONS)
+        self._wrong(("unlisted", "attribute"), problem)
         return None
 
     def _gates(self, key: str) -> tuple[GateRow, ...]:

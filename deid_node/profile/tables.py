@@ -7,15 +7,17 @@ or nothing, each with what [unlisted] says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Final
 
 from deid_node.profile.basic import LazyTables
+from deid_node.profile.basic_private import private_rules
 from deid_node.profile.basic_rules import decide
 from deid_node.profile.conditions import Condition
 from deid_node.profile.grand_challenge import JSONProcedure
+from deid_node.profile.language import UnlistedPrivate
 from deid_node.profile.layers import Ranked
 from deid_node.profile.options import Option
 from deid_node.profile.overlay import NEEDED, NO_TYPES, Overlay, Types
@@ -36,7 +38,7 @@ class Ground:
     options: frozenset[Option]
     json: JSONProcedure | None
     attribute: Action | None
-    private: Action | None
+    private: UnlistedPrivate | None
 
     def sop_classes(self) -> frozenset[str]:
         """Return the SOP classes that the base has tables for."""
@@ -70,8 +72,11 @@ class Ground:
         attribute, private = table.unlisted, Rule(Action.X, _NOT_LISTED, "unlisted private")
         if self.attribute is not None:
             attribute = Rule(self.attribute, _NOT_LISTED, "unlisted attribute")
-        if self.private is not None:
-            private = Rule(self.private, _NOT_LISTED, "unlisted private")
+        if self.private is UnlistedPrivate.SAFE:
+            safe = private_rules(self.options | {Option.RETAIN_SAFE_PRIVATE})
+            table = replace(table, private=MappingProxyType({**safe, **table.private}))
+        elif self.private is not None:
+            private = Rule(Action(self.private), _NOT_LISTED, "unlisted private")
         # Of the two, what leaves more goes where VR rows are asked first: they must reach all that is kept.
         if private.action is Action.K and attribute.action is not Action.K:
             masks = (*table.masks, (_ODD_GROUP, 0, attribute))

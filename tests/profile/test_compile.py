@@ -501,3 +501,17 @@ def test_the_secrets_that_functions_name_are_known(compiled: Compile) -> None:
     )
 
     assert procedure.secrets == {"site"}
+
+
+@pytest.mark.parametrize("base", ["none", "PS3.15", "grand-challenge"])
+def test_safe_private_attributes_stay_over_any_base(base: str, compiled: Compile) -> None:
+    table = compiled(
+        f'base = "{base}"\n[unlisted]\nsop_class = "catch-all"\nattribute = "K"\nprivate = "safe"\n'
+        '[attributes]\n"0019[GEMS_ACQU_01]xx24" = "X"\n'
+    ).table_for(find_sop_class("CT"))
+
+    of = {(tag, creator): table.rule_for(tag, "DS", creator).action for tag, creator in (
+        (0x00191023, "GEMS_ACQU_01"), (0x00191024, "GEMS_ACQU_01"), (0x00191002, "GEMS_ACQU_01"),
+        (0x00191023, "ACME"), (0x00191023, None),
+    )}  # fmt: skip
+    assert list(of.values()) == ["K", "X", "X", "X", "X"]
