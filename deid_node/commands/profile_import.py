@@ -6,6 +6,7 @@ all the same. Keys that stand in the source go into the state folder, never into
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,14 @@ def import_profile(
     remove_private: Annotated[
         bool, typer.Option("--remove-private-tags", help="pfdicom: the tool is run with this option.")
     ] = False,
+    lookup_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--lookup-table",
+            help="ctp: the tool's lookup table (properties). Each key type becomes a CSV file beside OUT.",
+            dir_okay=False,
+        ),
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -69,17 +78,22 @@ def import_profile(
     """
     from deid_node.profile.imports import Options
 
+    table = _text(lookup_table) if lookup_table is not None else None
     options = Options(
         dialect=dialect.value if dialect is not None else "",
         exact=exact,
         split_token=split_token,
         split_key_value=split_key_value,
         remove_private=remove_private,
+        lookup_table=table,
+        lookup_file=lookup_table.name if lookup_table is not None else "",
     )
     imported = _imported(kind, file, name or output.stem, options)
     if output.exists():
         leave(ExitCode.CANNOT_CREATE, f"{output}: is there already, and is not replaced.")
     imported, kept = _with_secrets_kept(imported, config)
+    for lookup in imported.lookups:
+        _write_lookup(output.with_name(lookup.name), lookup.text)
     _write(output, imported.toml)
     _report(output, imported, kept, as_json=as_json)
 
@@ -88,13 +102,33 @@ def _imported(kind: Kind, file: Path, name: str, options: Options) -> Imported:
     from deid_node.profile import imports
 
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        leave(ExitCode.NO_INPUT, f"{file}: cannot be read ({error.strerror}).")
-    try:
-        return imports.read(kind.value, content, file.name, name=name, options=options)
+        return imports.read(kind.value, _text(file), file.name, name=name, options=options)
     except ConfigurationError as error:
         leave(ExitCode.CONFIGURATION, "\n".join(error.problems))
+
+
+def _text(file: Path) -> str:
+    from deid_node.profile.imports import text_of
+
+    try:
+        return text_of(file.read_bytes(), file.name)
+    except OSError as error:
+        leave(ExitCode.NO_INPUT, f"{file}: cannot be read ({error.strerror}).")
+    except ConfigurationError as error:
+        leave(ExitCode.CONFIGURATION, "\n".join(error.problems))
+
+
+def _write_lookup(file: Path, text: str) -> None:
+    """Write a lookup table for its owner only; one that is there may be filled in, and stays."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        complain(f"note: {file}: is there already, and stays as it is.")
+        return
+    except OSError as error:
+        leave(ExitCode.CANNOT_CREATE, f"{file}: cannot be written ({error.strerror}).")
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
 
 
 def _with_secrets_kept(imported: Imported, config: Path | None) -> tuple[Imported, dict[str, Path]]:
@@ -127,6 +161,7 @@ def _report(output: Path, imported: Imported, kept: dict[str, Path], *, as_json:
                     {"where": one.where, "what": one.what, "why": one.why} for one in imported.left_out
                 ],
                 "warnings": list(imported.warnings),
+                "lookup_tables": [str(output.with_name(lookup.name)) for lookup in imported.lookups],
                 "secrets": [
                     {"name": secret.name, "from": secret.where, "file": str(kept[secret.name])}
                     for secret in imported.secrets
@@ -140,6 +175,8 @@ def _report(output: Path, imported: Imported, kept: dict[str, Path], *, as_json:
             complain(f"not carried over: {one}")
         for secret in imported.secrets:
             say(f"The secret {secret.name} ({secret.where}) is kept in {kept[secret.name]}.")
+        for lookup in imported.lookups:
+            say(f"{output.with_name(lookup.name)} is a lookup table of the profile: guard it as the key.")
         say(f"{output} written.")
     if imported.left_out:
         count = len(imported.left_out)

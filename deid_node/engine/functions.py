@@ -134,6 +134,8 @@ def _lookup(value: str, params: Params, context: Context) -> Result:
     found = context.tables.get(name, {}).get(sought)
     if found is not None:
         return found
+    if default := str(params.get("default", "")):
+        return default
     missing = str(params.get("missing", "reject"))
     if missing == "hash":
         return keyed.hashed(sought, {}, context)
@@ -153,6 +155,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "mask": Function(texts.masked),
         "no_space": Function(texts.without_space),
         "fake_name": Function(texts.fake_name),
+        "initials": Function(texts.initials),
         "round": Function(numbers.rounded),
         "age_cap": Function(_age_cap),
         "date_truncate": Function(_date_truncate),

@@ -33,6 +33,18 @@ def no_space(value: str, separator: str) -> str:
     return separator.join(part for part in _NO_WORD.split(value) if part)
 
 
+def initials(value: str, params: Params, context: Context) -> Result:
+    """Return the initials of a person name; X when there is none."""
+    return initials_of(value)
+
+
+def initials_of(name: str) -> str:
+    """Return the first letters of the parts of a name in upper case, that of the family name last."""
+    parts = re.split(r"[\s^]+", name.partition("=")[0].strip(" ^"))
+    first = [part[0] for part in parts if part]
+    return "".join([*first[1:], *first[:1]]).upper() or "X"
+
+
 def in_case(value: str, params: Params, context: Context) -> Result:
     """Return a value in upper or lower case."""
     return value.upper() if params["to"] == "upper" else value.lower()

@@ -7,6 +7,7 @@ the limits of the VR (PS3.5 6.2), templates that read the original object.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 from deid_node.engine import functions
@@ -44,15 +45,16 @@ def value_function(call: Call) -> ValueFunction:
 
 # Functions whose result depends on the value and the patient alone.
 _OF_THE_VALUE: Final = frozenset(
-    "substitute empty hash encrypt mask no_space round age_cap date_truncate zip_prefix case map uid redact "
-    "perturb".split()
+    "substitute empty hash encrypt mask no_space initials round age_cap date_truncate zip_prefix case map "
+    "uid redact perturb".split()
 )
 
 
 def asks_others(call: Call) -> bool:
     """Tell whether the result depends on attributes that do not identify the patient."""
     if call.name == "set":
-        return bool(_template(call).tags)
+        template = _template(call)
+        return bool(template.tags) or template.tells_the_day
     if call.name == "date_shift":
         return call.params.get("per", "patient") != "patient"
     return call.name not in _OF_THE_VALUE
@@ -138,6 +140,8 @@ def _field(field: Field, value: bytes, vr: str, element: Element, place: Place) 
     subject = place.subject
     if field.name == "pseudonym":
         return subject.patient
+    if field.name == "today":
+        return _day(subject, field.argument)
     if field.name == "keyword":
         return keyword_of(element[0] >> 16)
     if field.name == "value":
@@ -152,10 +156,24 @@ def _field(field: Field, value: bytes, vr: str, element: Element, place: Place) 
     return text_of(functions.apply(name, original, params, _context(subject, source_vr, field.tag)))
 
 
+def _day(subject: Subject, separator: str) -> str:
+    """Return the day on which the object is de-identified.
+
+    Raises:
+        Fault: nobody said which day it is.
+    """
+    if subject.today == date.min:
+        raise Fault("the day of the de-identification is not known")
+    today = subject.today
+    return separator.join((f"{today.year:04}", f"{today.month:02}", f"{today.day:02}"))
+
+
 # A field of a template to the function it stands for and its parameters.
 _FIELD_CALLS: Final[dict[str, Callable[[Field], tuple[str, dict[str, object]]]]] = {
     "uid": lambda field: ("uid", {}),
     "hash": lambda field: ("hash", {"length": field.length}),
+    "digits": lambda field: ("hash", {"alphabet": "decimal", "length": field.length}),
+    "initials": lambda field: ("initials", {}),
     "md5": lambda field: ("hash", {"algorithm": "md5", "length": field.length}),
     "shifted": lambda field: ("date_shift", {}),
     "mask": lambda field: ("mask", {"mask": field.argument}),

@@ -172,7 +172,11 @@ def _row_notes(row: Row) -> Iterator[str]:
         if is_compatible_only(call):
             algorithm = call.params["algorithm"]
             yield f"{row.place}: {call.name} with {algorithm} only repeats another tool's output"
+        if call.name == "lookup" and call.params["missing"] == "keep" and not call.params["default"]:
+            yield f"{row.place}: the value of {row.selector} stays where the lookup table has no row for it"
         template = call.params.get("template")
+        if isinstance(template, Template) and template.tells_the_day:
+            yield f"{row.place}: the value of {row.selector} is another one tomorrow"
         if isinstance(template, Template) and template.copies_original:
             yield f"{row.place}: the value of {row.selector} repeats an original value"
 

@@ -169,6 +169,12 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             {"seed": Param(params.attribute, 0x00100020, "attribute whose equal values get equal names")},
             frozenset({"PN", "LO", "SH", "UC", "UT", "LT", "ST"}),
         ),
+        "initials": Function(
+            Action.D,
+            "writes the initials of a name, those of the family name last",
+            {"fit": _FIT},
+            _TEXT_VRS,
+        ),
         "round": Function(
             Action.C,
             "rounds a number",
@@ -224,10 +230,11 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                     params.attribute, 0, "attribute that is looked up; left out: the attribute itself"
                 ),
                 "missing": Param(
-                    params.one_of("reject", "hold", "empty", "remove", "hash"),
+                    params.one_of("reject", "hold", "empty", "remove", "hash", "keep"),
                     "reject",
                     "for a value without a row",
                 ),
+                "default": Param(params.text, "", "text for a value without a row, in place of missing"),
                 "fit": _FIT,
             },
         ),

@@ -34,6 +34,7 @@ FIELDS: Final[Mapping[str, FieldKind]] = {
     "value": FieldKind((), "original value of the attribute that is written"),
     "uid": FieldKind(("attribute",), "the new UID for the attribute's UID"),
     "hash": FieldKind(("attribute", "number?"), "keyed hash of a value, first N hexadecimal digits"),
+    "digits": FieldKind(("attribute", "number?"), "keyed hash of a value, first N decimal digits"),
     "md5": FieldKind(
         ("attribute", "number?"), "unkeyed MD5 of a value: only to repeat another tool's output"
     ),
@@ -41,6 +42,8 @@ FIELDS: Final[Mapping[str, FieldKind]] = {
     "mask": FieldKind(("text", "attribute"), "a value, character by character: * keeps, another replaces"),
     "no_space": FieldKind(("text", "attribute"), "a value with runs of non-word characters replaced"),
     "fake_name": FieldKind(("attribute",), "an invented name, the same for the same value"),
+    "initials": FieldKind(("attribute",), "initials of a name, those of the family name last"),
+    "today": FieldKind(("text?",), "the day it is done, YYYYMMDD, with a text between the parts"),
     "lookup": FieldKind(("text", "attribute"), "the value's replacement in a lookup table"),
 }
 
@@ -82,6 +85,11 @@ class Template:
     def tags(self) -> frozenset[int]:
         """The attributes of the original object that it reads."""
         return frozenset(part.tag for part in self.parts if isinstance(part, Field) and part.tag is not None)
+
+    @property
+    def tells_the_day(self) -> bool:
+        """It gives another value tomorrow."""
+        return any(isinstance(part, Field) and part.name == "today" for part in self.parts)
 
     @property
     def copies_original(self) -> bool:

@@ -7,7 +7,9 @@ through a fresh one; bytes, summary or refusal must be the same.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -340,3 +342,21 @@ def test_a_shift_per_study_series_or_instance_is_that_of_the_object(per: str, ke
         alone = Deidentifier(profile, pseudonyms())
 
         assert run_with_summary(shared, dataset) == run_with_summary(alone, dataset)
+
+
+def test_a_value_with_the_day_is_that_of_the_day() -> None:
+    text = 'StudyDescription = { value = "{today:-} {initials:PatientName} {digits:PatientID:6}" }\n'
+    profile = seeded(f"{KEEP_ALL}[attributes]\n{text}" + 'StudyDate = { value = "{today}" }\n')
+    shared = Deidentifier(profile, pseudonyms())
+    found = []
+    for day in (1, 1, 2):
+        dataset = _bytes(Dataset(dcmread(str(get_testdata_file("CT_small.dcm")))), EXPLICIT)
+        rewriting = shared.begin(transfer_syntax_uid=EXPLICIT.transfer_syntax_uid, today=date(2026, 3, day))
+        first = rewriting.feed(dataset)
+        last, _ = rewriting.finish()
+        parts = [*(first.buffers if first is not None else ()), *last.buffers]
+        ds = dcmread(BytesIO(b"".join(bytes(part) for part in parts)), force=True)
+        found.append((ds.StudyDate, ds.StudyDescription))
+
+    assert [day for day, _ in found] == ["20260301", "20260301", "20260302"]
+    assert all(re.fullmatch(r"2026-03-0[12] CC \d{6}", text) for _, text in found)

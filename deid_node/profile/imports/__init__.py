@@ -6,6 +6,7 @@ different come out. The result always loads; secrets leave the text and are only
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from typing import Final
 from deid_node.errors import ProfileError
 from deid_node.profile import names
 from deid_node.profile.imports import ctp, dicom_curate, grand_challenge, microsoft, pfdicom
-from deid_node.profile.imports.imported import Imported, LeftOut, Options, Secret
+from deid_node.profile.imports.imported import Imported, LeftOut, LookupFile, Options, Secret
 
 Reader = Callable[[str, str, str, Options], Imported]
 
@@ -29,6 +30,12 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     }
 )
 KINDS: Final = tuple(READERS)
+_BOMS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_XML_ENCODING: Final = re.compile(rb"\s*<\?xml[^>]{0,100}encoding=[\"']([A-Za-z0-9._-]{1,40})[\"']")
 
 
 def read(
@@ -38,7 +45,7 @@ def read(
 
     Args:
         kind: one of `KINDS`.
-        source: the text, or its UTF-8 bytes.
+        source: the text, or its bytes; see `text_of`.
         file: how places in the source are called; no path.
         name: name of the profile; else that of the file.
 
@@ -49,7 +56,7 @@ def read(
     if reader is None:
         known = f"; known are {', '.join(READERS)}"
         raise ProfileError(f"there is no import from {kind!r}{names.did_you_mean(kind, READERS) or known}")
-    return reader(_text(source, file), file, profile_name(name or file), options or Options())
+    return reader(text_of(source, file), file, profile_name(name or file), options or Options())
 
 
 def profile_name(text: str) -> str:
@@ -58,13 +65,23 @@ def profile_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:32] or "imported"
 
 
-def _text(source: str | bytes, file: str) -> str:
+def text_of(source: str | bytes, file: str) -> str:
+    """Return the text of a file: UTF-8, or what a byte order mark or an XML declaration says.
+
+    Raises:
+        ProfileError: it is in no encoding that it names, or in another than UTF-8 without naming one.
+    """
     if isinstance(source, str):
         return source.removeprefix("\ufeff")
+    declared = _XML_ENCODING.match(source)
+    encoding = declared[1].decode("ascii") if declared is not None else "utf-8"
+    encoding = next((name for mark, name in _BOMS if source.startswith(mark)), encoding)
     try:
-        return source.decode("utf-8-sig")
+        return source.decode(encoding)
+    except LookupError:
+        raise ProfileError(f"{file}: there is no encoding {encoding!r}") from None
     except UnicodeDecodeError:
-        raise ProfileError(f"{file}: not UTF-8 text") from None
+        raise ProfileError(f"{file}: not {encoding.upper()} text; save it as UTF-8") from None
 
 
-__all__ = ["KINDS", "Imported", "LeftOut", "Options", "Secret", "read"]
+__all__ = ["KINDS", "Imported", "LeftOut", "LookupFile", "Options", "Secret", "read", "text_of"]

@@ -12,12 +12,14 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile.imports import ctp_functions, ctp_rsna, ctp_script
-from deid_node.profile.imports.ctp_actions import CTP_FUNCTIONS, Action, NotSaid, Said
+from deid_node.profile.imports.ctp_actions import CTP_FUNCTIONS, Action, table_name
 from deid_node.profile.imports.ctp_functions import Call
+from deid_node.profile.imports.ctp_lookup import NEW, OLD, csv_of, read_lookup_table
+from deid_node.profile.imports.ctp_said import NotSaid, Said
 from deid_node.profile.imports.ctp_script import Element, Script
 from deid_node.profile.imports.draft import Draft, Written, does
 from deid_node.profile.imports.fitting import set_value
-from deid_node.profile.imports.imported import Imported, Options
+from deid_node.profile.imports.imported import Imported, LookupFile, Options
 from deid_node.profile.procedure import DateChange
 from deid_node.profile.protected import PROTECTED
 from deid_node.standard import dictionary
@@ -55,8 +57,8 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
     script = ctp_script.parse(text, file)
     dialect = _dialect(script, file, options)
     draft = Draft(name, file)
-    for kind, line in script.unknown:
-        draft.leave_out(line, f"<{kind}>", "no element of a script")
+    for what, why, line in script.unknown:
+        draft.leave_out(line, what, why)
     writing = _Writing(script, draft, options, is_rsna=dialect == RSNA)
     writing.write()
     return draft.finish()
@@ -124,6 +126,8 @@ class _Writing:
         self.kept_groups = (
             {*_KEPT_GROUPS, *(group for group, _ in script.keeps)} if not is_rsna else set[str]()
         )
+        self.options = options
+        self.lookups: dict[str, int] = {}
         self.stamps: dict[str, object] = {}
         self.keyed = False
 
@@ -133,10 +137,10 @@ class _Writing:
         self.draft.tables["unlisted"] = {
             "sop_class": "catch-all",
             "attribute": "X" if self.removes_unlisted else "K",
-            "private": "X" if removes_private else "K",
+            "private": self._private(removes_private=removes_private),
         }
         seen: dict[str, int] = {}
-        for element in self.script.elements:
+        for element in self._elements():
             if element.selector in seen:
                 text = f"{element.source} is not used: line {seen[element.selector]} has the same tag"
                 self.draft.warn(element.line, text)
@@ -145,6 +149,7 @@ class _Writing:
             self._write_element(element)
         if not self.is_rsna:
             self._write_globals()
+        self._write_lookups()
         self._write_head()
         if self.draft.shifts_dates:
             self.stamps.setdefault("dates", "modified")
@@ -163,28 +168,30 @@ class _Writing:
 
     def _write_element(self, element: Element) -> None:
         action = Action(element, self.script, self.exact)
+        if element.tag in _STAMPED:
+            self._write_stamp(element, action.plain_text())
+            return
         try:
             said = ctp_rsna.read(action, element.action) if self.is_rsna else action.read(element.action)
         except NotSaid as error:
-            if element.tag in _STAMPED:
-                self.draft.warn(element.line, f"{element.source}: deid_node stamps this attribute itself")
-                return
             self.draft.leave_out(element.line, element.source, f"{error}; removed instead")
             self._add(element, "X", f"{element.action}: {error}")
             return
         self._tell(element, said)
-        if element.tag in _STAMPED:
-            self._write_stamp(element, said)
-            return
+        for kind in said.lookups:
+            self.lookups.setdefault(kind, element.line)
         self._add(element, said.written)
-        if said.appends:
-            self.draft.leave_out(element.line, element.source, "nothing is appended; the value is replaced")
-        if said.inserts and not isinstance(said.written, str):
-            if not isinstance(said.written, Mapping) or "value" not in said.written:
-                why = "nothing is written where the attribute is absent; write a [set] value"
-                self.draft.leave_out(element.line, element.source, why)
-            else:
-                self.draft.insert(element.selector, set_value(said.written), element.line, element.source)
+        if said.inserts:
+            self._insert(element, said.written)
+
+    def _insert(self, element: Element, written: Written) -> None:
+        """Write a value where the attribute is absent; what is made of the own value has none there."""
+        value = _inserted(written)
+        if value is not None:
+            self.draft.insert(element.selector, value, element.line, element.source)
+        elif does(written) == "cases" or (isinstance(written, Mapping) and "by" in written):
+            why = "nothing is written where the attribute is absent; write a [set] value"
+            self.draft.leave_out(element.line, element.source, why)
 
     def _tell(self, element: Element, said: Said) -> None:
         for note in said.notes:
@@ -217,6 +224,15 @@ class _Writing:
             return written == "K"
         return self.removes_unlisted and written == "X" and group not in self.kept_groups and not in_wide
 
+    def _elements(self) -> Iterator[Element]:
+        """Yield what counts: RSNA's tool does not ask whether an element is switched on."""
+        for element in self.script.elements:
+            if element.has_no_switch and not self.is_rsna:
+                text = f"{element.source}: nothing says whether it is switched on; it counts"
+                self.draft.warn(element.line, text)
+            if element.is_on or self.is_rsna:
+                yield element
+
     # --- what is not one element ----------------------------------------------------------------
 
     def _write_globals(self) -> None:
@@ -240,10 +256,41 @@ class _Writing:
             if f"group:{group}" not in _ALWAYS_KEPT:
                 self.draft.add(f"group:{group}", "K", line, f"keep group {group}")
 
-    def _write_stamp(self, element: Element, said: Said) -> None:
+    def _private(self, *, removes_private: bool) -> str:
+        """Return what becomes of private attributes without an action."""
+        line = self.script.keeps_safe_private
+        if not removes_private:
+            return "K"
+        if not line or self.is_rsna:
+            return "X"
+        text = "safe private elements are those of PS3.15: texts are cleaned, UIDs new, dates removed"
+        self.draft.warn(line, text)
+        return "safe"
+
+    def _write_lookups(self) -> None:
+        """Write a lookup table for every key type; without its rows, one to be filled in."""
+        source = self.options.lookup_table
+        known = read_lookup_table(source, self.options.lookup_file) if source is not None else {}
+        if source is not None and not self.lookups:
+            self.draft.warn(0, f"no action looks anything up in {self.options.lookup_file}")
+        for kind, line in self.lookups.items():
+            name, rows = table_name(kind), known.get(kind.strip(), {})
+            file = f"{self.draft.name}-{name}.csv"
+            self.draft.tables[f"tables.{name}"] = {"file": file, "key": OLD, "value": NEW}
+            self.draft.lookups.append(LookupFile(file, csv_of(rows)))
+            empty = sum(not new for new in rows.values())
+            why = ""
+            if not rows:
+                where = self.options.lookup_file if source is not None else "the script"
+                why = f"{where} has none of its rows; fill in {file} (deid-node table collect), or name the"
+                why += " tool's lookup table with --lookup-table; until then such objects are rejected"
+            elif empty:
+                why = f"{empty} rows without a replacement count as not there"
+            if why:
+                self.draft.leave_out(line, f"lookup table {kind}", why)
+
+    def _write_stamp(self, element: Element, value: str) -> None:
         """Carry over what a script stamps; deid_node stamps these attributes itself."""
-        value = str(said.written.get("value", "")) if isinstance(said.written, Mapping) else ""
-        value = value.replace("{{", "{").replace("}}", "}").strip()
         if element.tag == _METHOD and 0 < len(value) <= _LONGEST_METHOD and "\\" not in value:
             self.stamps["method"] = value
         elif element.tag == _METHOD_CODES and value:
@@ -257,3 +304,15 @@ class _Writing:
         elif element.tag != _IDENTITY_REMOVED or value != "YES":
             keyword = dictionary.keyword_of(element.tag or 0)
             self.draft.warn(element.line, f"{element.source}: deid_node stamps {keyword} itself")
+
+
+def _inserted(written: Written) -> Written | None:
+    """Return the [set] value for a row, None when it has none: what is made of the own value."""
+    if written == "Z":
+        return ""
+    if not isinstance(written, Mapping):
+        return None
+    if "value" in written:
+        return set_value(written)
+    looked_up = "by" in written and not written.keys() & {"missing", "default"}
+    return f"{{lookup:{written['table']}:{written['by']}}}" if looked_up else None

@@ -13,7 +13,21 @@ from typing import Final
 
 from deid_node.profile import names
 from deid_node.profile.imports import ctp_functions
+from deid_node.profile.imports.ctp_conditions import condition_of
+from deid_node.profile.imports.ctp_fields import (
+    COUNTED_DIGITS,
+    DIGITS_OF_MD5,
+    FIELDS,
+    LONGEST_MASK,
+    NAME_DIGITS,
+    NOT_COUNTED,
+    digits_field,
+    initials_field,
+    original,
+    truncated,
+)
 from deid_node.profile.imports.ctp_functions import Call, Node
+from deid_node.profile.imports.ctp_said import NotSaid, Said
 from deid_node.profile.imports.ctp_script import Element, Script
 from deid_node.profile.imports.draft import Written, as_template
 from deid_node.profile.imports.fitting import value_row
@@ -21,31 +35,10 @@ from deid_node.standard import dictionary
 
 _DATE_VRS: Final = ("DA", "DT")
 _CASES: Final = {"uppercase": "upper", "lowercase": "lower"}
-_DIGITS_OF_MD5: Final = 39
-_NAME_DIGITS: Final = 4
-_COUNTED_DIGITS: Final = 6
-_LONGEST_MASK: Final = 64
 _FIXED: Final = {"keep": "K", "process": "K", "empty": "Z", "blank": "Z", "remove": "X"}
-_LOOKUP_ADVICE: Final = 'write [tables] for it and do = "lookup"'
-
-
-class NotSaid(Exception):
-    """An action has no counterpart; the text says why."""
-
-
-@dataclass(slots=True)
-class Said:
-    """What an action becomes.
-
-    `inserts` when absent attributes are made, `appends` when the value joins those there. `notes` say
-    what is different but hides as much, `lost` what is not done, `gates` are conditions that reject.
-    """
-
-    written: Written
-    inserts: bool = False
-    appends: bool = False
-    notes: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+_SCOPES: Final = {0x0020000D: "study", 0x0020000E: "series", 0x00080018: "instance"}
+_PATIENT: Final = (0x00100020, 0x00100010)
+_MISSING: Final = ("keep", "remove", "empty")
 
 
 @dataclass(slots=True)
@@ -76,11 +69,22 @@ class Action:
         while nodes and isinstance(nodes[0], Call) and nodes[0].name == "always":
             self.said.inserts = True
             nodes = nodes[1:]
-        if len(nodes) == 1 and isinstance(nodes[0], Call) and nodes[0].name == "append":
-            self.said.appends = True
-            nodes = ctp_functions.parse((*nodes[0].blocks, "")[0])
         self.said.written = self.written(nodes)
         return self.said
+
+    def plain_text(self) -> str:
+        """Return the text of the action without what functions make, for what deid_node stamps itself."""
+        try:
+            nodes = ctp_functions.parse(self.element.action)
+            while nodes and isinstance(nodes[0], Call) and nodes[0].name in ("always", "append"):
+                nodes = [*ctp_functions.parse("".join(nodes[0].blocks[:1])), *nodes[1:]]
+            parts = [node if isinstance(node, str) else self._parameter(node) for node in nodes]
+        except (NotSaid, ValueError):
+            return ""
+        return "".join(parts).strip(" :;-")
+
+    def _parameter(self, call: Call) -> str:
+        return self.param(call.argument(0)) if call.name == "param" else ""
 
     def written(self, nodes: list[Node]) -> Written:
         """Return the row for the parts of an action."""
@@ -90,6 +94,9 @@ class Action:
             return "X"
         if len(nodes) == 1 and isinstance(nodes[0], Call):
             return self._call(nodes[0])
+        if self.vr == "UI" and any(isinstance(node, Call) and node.name != "param" for node in nodes):
+            self.said.notes.append("a UID is not put together from parts; it becomes a new keyed one")
+            return "U"
         return value_row(self._template(nodes), self.vr)
 
     # --- one call -------------------------------------------------------------------------------
@@ -100,7 +107,7 @@ class Action:
         read = _CALLS.get(call.name)
         if read is not None:
             return read(self, call)
-        if call.name in _FIELDS:
+        if call.name in FIELDS:
             return value_row(self._template([call]), self.vr)
         raise NotSaid(_WHY_NOT.get(call.name, f"there is no counterpart to @{call.name}"))
 
@@ -131,14 +138,18 @@ class Action:
         return "".join(as_template(node) if isinstance(node, str) else self._field(node) for node in nodes)
 
     def _field(self, call: Call) -> str:
-        field_of = _FIELDS.get(call.name)
+        field_of = FIELDS.get(call.name)
         if field_of is None:
             raise NotSaid(f"@{call.name} cannot stand beside text")
         return field_of(self, call)
 
+    def tag(self, name: str) -> int | None:
+        """Return the tag of the attribute that an argument names, None when there is none."""
+        return self.element.tag if name.strip() in ("", "this") else self.script.tag_named(name)
+
     def attribute(self, name: str) -> str:
         """Return the attribute that an argument names, as templates write it."""
-        tag = self.element.tag if name.strip() == "this" else self.script.tag_named(name)
+        tag = self.tag(name)
         if tag is None:
             raise NotSaid(f"{name!r} is no attribute{names.nearest_keyword(name)}")
         return names.written(tag).replace(",", "").strip("()")
@@ -176,19 +187,25 @@ def _incrementdate(action: Action, call: Call) -> Written:
         raise NotSaid("@incrementdate of another attribute or of no date")
     days = action.number(call, 1, 0)
     if not days:
-        raise NotSaid("@incrementdate by 0 days would keep the date")
+        action.said.notes.append("moved by 0 days: THE DATE STAYS; write a date_shift to move it")
+        return "K"
     return {"do": "date_shift", "duration": f"{'-' if days < 0 else ''}P{abs(days)}D"}
 
 
 def _hashdate(action: Action, call: Call) -> Written:
     if action.vr not in _DATE_VRS:
         raise NotSaid(f"@hashdate takes dates, not VR {action.vr}")
+    by = action.tag(call.argument(1)) if call.argument(1) else None
+    if by in _SCOPES:
+        return {"do": "date_shift", "per": _SCOPES[by]}
+    if by not in _PATIENT:
+        action.said.notes.append("all dates of a patient move by one shift, whatever is hashed in the tool")
     return {"do": "date_shift"}
 
 
 def _digits(action: Action, call: Call, of: int, length: int) -> Written:
     if not action.is_own(call.argument(of)):
-        return value_row(f"{{hash:{action.attribute(call.argument(of))}:{length or 16}}}", action.vr)
+        return value_row(digits_field(action, call.argument(of), length or 16), action.vr)
     written: dict[str, object] = {"do": "hash"}
     if action.exact and call.name == "hash":
         written["algorithm"] = "md5"
@@ -200,23 +217,23 @@ def _digits(action: Action, call: Call, of: int, length: int) -> Written:
 
 def _hash(action: Action, call: Call) -> Written:
     length = action.number(call, 1, 0)
-    return _digits(action, call, 0, min(max(length, 0), _DIGITS_OF_MD5))
+    return _digits(action, call, 0, min(max(length, 0), DIGITS_OF_MD5))
 
 
 def _hashname(action: Action, call: Call) -> Written:
-    length = action.number(call, 1, _NAME_DIGITS)
-    return _digits(action, call, 0, min(max(length, 1), _DIGITS_OF_MD5))
+    length = action.number(call, 1, NAME_DIGITS)
+    return _digits(action, call, 0, min(max(length, 1), DIGITS_OF_MD5))
 
 
 def _hashptid(action: Action, call: Call) -> Written:
     length = action.number(call, 2, 0)
-    return _digits(action, call, 1, min(max(length, 0), _DIGITS_OF_MD5))
+    return _digits(action, call, 1, min(max(length, 0), DIGITS_OF_MD5))
 
 
 def _integer(action: Action, call: Call) -> Written:
-    action.said.lost.append("numbers are not counted up; keyed digits instead")
-    length = action.number(call, 2, _COUNTED_DIGITS)
-    return _digits(action, call, 0, min(max(length, _COUNTED_DIGITS), _DIGITS_OF_MD5))
+    action.said.lost.append(NOT_COUNTED)
+    length = action.number(call, 2, COUNTED_DIGITS)
+    return _digits(action, call, 0, min(max(length, COUNTED_DIGITS), DIGITS_OF_MD5))
 
 
 def _encrypt(action: Action, call: Call) -> Written:
@@ -235,10 +252,10 @@ def _round(action: Action, call: Call) -> Written:
 
 def _truncate(action: Action, call: Call) -> Written:
     length = action.number(call, 1, 0)
-    if length < 1 or length > _LONGEST_MASK:
-        raise NotSaid(f"@truncate to something else than the first 1 to {_LONGEST_MASK} characters")
+    if length < 1 or length > LONGEST_MASK:
+        raise NotSaid(f"@truncate to something else than the first 1 to {LONGEST_MASK} characters")
     if not action.is_own(call.argument(0)):
-        return value_row(_truncated(action, call), action.vr)
+        return value_row(truncated(action, call), action.vr)
     return {"do": "mask", "mask": "*" * length}
 
 
@@ -263,11 +280,72 @@ def _modifydate(action: Action, call: Call) -> Written:
 def _contents(action: Action, call: Call) -> Written:
     if len(call.arguments) == 1 and action.is_own(call.argument(0)):
         return "K"
-    return value_row(_original(action, call), action.vr)
+    return value_row(original(action, call), action.vr)
+
+
+def _value(action: Action, call: Call) -> Written:
+    """Return the value of an attribute, or a text where it has none."""
+    if len(call.arguments) < 2:
+        return _contents(action, call)
+    of, otherwise = action.tag(call.argument(0)), value_row(as_template(call.argument(1)), action.vr)
+    if of is None:
+        raise NotSaid(f"{call.argument(0)!r} is no attribute{names.nearest_keyword(call.argument(0))}")
+    own = _contents(action, Call("contents", call.arguments[:1]))
+    return [_under(case, f"{names.written(of)} matches '[^ ]'") for case in _cases(own)] + _cases(otherwise)
+
+
+def _append(action: Action, call: Call) -> Written:
+    """Return the value with another one behind it."""
+    added = action.written(ctp_functions.parse((*call.blocks, "")[0]))
+    text = added.get("value") if isinstance(added, Mapping) else None
+    of = action.element.tag
+    if not isinstance(text, str) or of is None:
+        raise NotSaid("what is appended is no text")
+    if action.said.inserts:
+        action.said.lost.append("nothing is written where the attribute is absent; write a [set] value")
+    behind = {"do": "set", "value": f"{{value}}\\{text}", "fit": "truncate"}
+    return [_under(behind, f"{names.written(of)} matches '[^ ]'"), *_cases(added)]
+
+
+def _initials(action: Action, call: Call) -> Written:
+    field = initials_field(action, call)
+    return {"do": "initials"} if action.is_own(call.argument(0)) else value_row(field, action.vr)
 
 
 def _lookup(action: Action, call: Call) -> Written:
-    raise NotSaid(f"the lookup table {call.argument(1)!r} is not part of the script; {_LOOKUP_ADVICE}")
+    key, kind, choice = call.argument(0), call.argument(1), call.argument(2).lower()
+    if "|" in key:
+        raise NotSaid("@lookup of several attributes together; a lookup table has one key")
+    if not kind:
+        raise NotSaid("@lookup without a key type")
+    table = table_name(kind)
+    action.said.lookups.append(kind)
+    written: dict[str, object] = {"do": "lookup", "table": table}
+    if not action.is_own(key):
+        written["by"] = action.attribute(key)
+    if choice in _MISSING:
+        written["missing"] = choice
+    elif choice == "default":
+        written |= {"default": call.argument(3)} if call.argument(3) else {"missing": "empty"}
+    elif choice == "ignore":
+        return _unless(action, key, call.argument(3), written)
+    elif "by" not in written:  # there, items are not looked into; a table knows what is outside of them
+        return [{**written, "scope": "root"}, {**written, "missing": "remove", "scope": "nested"}]
+    return written
+
+
+def _unless(action: Action, key: str, pattern: str, written: Mapping[str, object]) -> Written:
+    """Return rows that keep what matches a pattern and look up the rest."""
+    if "'" in pattern or not pattern:
+        raise NotSaid("@lookup that ignores what no condition can say")
+    stays = _contents(action, Call("contents", (key,)))
+    of = names.written(action.tag(key) or 0)
+    return [*(_under(case, f"{of} matches '^(?:{pattern})$'") for case in _cases(stays)), dict(written)]
+
+
+def table_name(kind: str) -> str:
+    """Return the name of the table for a key type."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", kind.strip()).strip("-") or "lookup"
 
 
 # --- branches ---------------------------------------------------------------------------------------
@@ -283,7 +361,7 @@ def _if(action: Action, call: Call) -> Written:
     when_yes, when_no = _branch(action, yes), _branch(action, no)
     if when_yes == when_no:
         return when_yes
-    condition = _condition(action, call)
+    condition = condition_of(action, call)
     return [*(_under(case, condition) for case in _cases(when_yes)), *_cases(when_no)]
 
 
@@ -308,25 +386,6 @@ def _branch(action: Action, text: str) -> Written:
         return "X"
 
 
-def _condition(action: Action, call: Call) -> str:
-    tag = action.element.tag if call.argument(0) == "this" else action.script.tag_named(call.argument(0))
-    if tag is None:
-        raise NotSaid(f"{call.argument(0)!r} is no attribute{names.nearest_keyword(call.argument(0))}")
-    of, test, value = names.written(tag), call.argument(1).lower(), action.param(call.argument(2))
-    if test == "exists":
-        return f"exists({of})"
-    if test == "isblank":
-        return f"not exists({of}) or {of} matches '^ *$'"
-    patterns = {
-        "contains": f"(?i){re.escape(value)}",
-        "equals": f"(?i)^{re.escape(value)}$",
-        "matches": f"^(?:{value})$",
-    }
-    if test not in patterns or "'" in value:
-        raise NotSaid(f"a condition has no counterpart to {test!r}")
-    return f"{of} matches '{patterns[test]}'"
-
-
 def _select(action: Action, call: Call) -> Written:
     at_root, nested = (_branch(action, (*call.blocks, "", "")[at]) for at in (0, 1))
     if at_root == nested:
@@ -335,38 +394,6 @@ def _select(action: Action, call: Call) -> Written:
         *({**case, "scope": "root"} for case in _cases(at_root)),
         *({**case, "scope": "nested"} for case in _cases(nested)),
     ]
-
-
-# --- fields of templates ----------------------------------------------------------------------------
-
-
-def _original(action: Action, call: Call) -> str:
-    if len(call.arguments) > 1:
-        raise NotSaid(f"@{call.name} with more than the attribute")
-    return f"{{{action.attribute(call.argument(0))}}}"
-
-
-def _param(action: Action, call: Call) -> str:
-    return as_template(action.param(call.argument(0)))
-
-
-def _truncated(action: Action, call: Call) -> str:
-    length = action.number(call, 1, 0)
-    if not 1 <= length <= _LONGEST_MASK:
-        raise NotSaid(f"@truncate to something else than the first 1 to {_LONGEST_MASK} characters")
-    return f"{{mask:{'*' * length}:{action.attribute(call.argument(0))}}}"
-
-
-def _hash_field(of: int, length: int, default: int) -> Callable[[Action, Call], str]:
-    def field_of(action: Action, call: Call) -> str:
-        digits = min(max(action.number(call, length, default), 1), _DIGITS_OF_MD5)
-        return f"{{hash:{action.attribute(call.argument(of))}:{digits}}}"
-
-    return field_of
-
-
-def _uid_field(action: Action, call: Call) -> str:
-    return f"{{uid:{action.attribute(call.argument(1))}}}"
 
 
 _CALLS: Final[dict[str, Callable[[Action, Call], Written]]] = {
@@ -387,28 +414,19 @@ _CALLS: Final[dict[str, Callable[[Action, Call], Written]]] = {
     "lowercase": _case,
     "modifydate": _modifydate,
     "contents": _contents,
-    "value": _contents,
+    "value": _value,
+    "append": _append,
+    "initials": _initials,
     "lookup": _lookup,
     "if": _if,
     "select": _select,
 }
-_FIELDS: Final[dict[str, Callable[[Action, Call], str]]] = {
-    "param": _param,
-    "contents": _original,
-    "value": _original,
-    "truncate": _truncated,
-    "hash": _hash_field(0, 1, 16),
-    "hashname": _hash_field(0, 1, _NAME_DIGITS),
-    "hashptid": _hash_field(1, 2, 16),
-    "hashuid": _uid_field,
-}
 _WHY_NOT: Final = {
-    "date": "today's date is not written: equal objects give equal results",
-    "time": "the time of day is not written: equal objects give equal results",
-    "initials": "initials identify; there is no function for them",
-    "call": "a plug-in of CTP",
-    "pathelement": "parts of paths of CTP's pipeline are not known here",
+    "time": "the time of day is not written",
+    "call": "a plug-in of CTP; write a function of your own in Python",
+    "pathelement": "parts of a path that stands in an attribute are not taken",
+    "decrypt": "values are not decrypted into objects; deid-node decrypt shows them to who holds the key",
     "dateinterval": "intervals between dates cannot be written",
     "rebasedate": "dates cannot be counted from an event; date_shift moves them by a fixed duration",
 }
-CTP_FUNCTIONS: Final = frozenset({*_CALLS, *_FIELDS, *_FIXED, *_WHY_NOT, "always", "append"})
+CTP_FUNCTIONS: Final = frozenset({*_CALLS, *FIELDS, *_FIXED, *_WHY_NOT, "always", "append"})

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from deid_node.profile.imports import ctp_functions
-from deid_node.profile.imports.ctp_actions import Action, NotSaid, Said
+from deid_node.profile.imports.ctp_actions import Action
 from deid_node.profile.imports.ctp_functions import Call
+from deid_node.profile.imports.ctp_said import NotSaid, Said
 from deid_node.profile.imports.draft import Written
 
 _ACCESSION_LENGTH: Final = 16
@@ -60,8 +61,13 @@ def _age(action: Action, call: Call) -> Written:
     size = action.number(call, 1, 1)
     if size < 1:
         raise NotSaid("@round to less than 1")
-    action.said.notes.append("ages are rounded to the nearest multiple, not down")
     return {"do": "round", "to": size}
+
+
+def _lookup(action: Action, call: Call) -> Written:
+    if "dateoffset" in call.argument(1).lower():
+        raise NotSaid("dates are not moved by days of a lookup table; write a date_shift")
+    return action.written([call])
 
 
 WORDS: Final[dict[str, Callable[[Action, Call], Written]]] = {
@@ -70,5 +76,6 @@ WORDS: Final[dict[str, Callable[[Action, Call], Written]]] = {
     "acc": _accession,
     "hashdate": _date,
     "round": _age,
+    "lookup": _lookup,
 }
 OWN_WORDS: Final = frozenset({"uid", "ptid", "acc"})

@@ -19,23 +19,31 @@ from deid_node.standard import dictionary
 REMOVES: Final = ("curves", "overlays", "privategroups", "unspecifiedelements")
 _HEX: Final = re.compile(r"[(\[]?\s*([0-9A-Fa-f]{4})\s*,?\s*([0-9A-Fa-f]{4})\s*[)\]]?")
 _PRIVATE: Final = re.compile(
-    r"([0-9A-Fa-f]{4})\s*,?\s*\[([^\]]+)\]\s*,?\s*(?:xx)?([0-9A-Fa-f]{2})", re.IGNORECASE
+    r"([0-9A-Fa-f]{1,4})\s*,?\s*\[([^\]]+)\]\s*,?\s*(?:xx)?([0-9A-Fa-f]{2})", re.IGNORECASE
 )
+_MASK: Final = re.compile(r"([0-9A-Fa-fXx]{4}),?([0-9A-Fa-fXx]{4})")
+_CREATOR: Final = re.compile(r"[0-9A-Fa-f]{1,4}\s*,?\s*00\[[^\]]+\]")
+_SAFE: Final = "safe"
 _GROUP: Final = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,4})")
 _PROPERTY: Final = re.compile(
-    r"(?P<off>#?)\s*(?P<kind>set|keep|remove|param)\.(?P<key>(?:[^=\\]|\\.)*)=(?P<value>.*)"
+    r"(?P<off>#?)\s*(?P<kind>set|keep|remove|param)\.(?P<key>(?:[^=\\]|\\.)*)(?:=(?P<value>.*))?"
 )
-_SET: Final = re.compile(r"(?P<tag>\[[^\]]*\](?:\[[^\]]*\])?)(?P<name>.*)")
+_SET: Final = re.compile(r"\[(?P<tag>(?:[^\[\]]|\[[^\]]*\])*)\](?P<name>.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One `e`: the selector in our language, the action as written, and where it stands."""
+    """One `e`: the selector in our language, the action as written, and where it stands.
+
+    `is_on` unless it is switched off; `has_no_switch` when it does not say.
+    """
 
     selector: str
     tag: int | None
     action: str
     line: int
+    is_on: bool = True
+    has_no_switch: bool = False
 
     @property
     def source(self) -> str:
@@ -47,23 +55,28 @@ class Element:
 
 @dataclass(slots=True)
 class Script:
-    """What a script says, without what is switched off."""
+    """What a script says; of keeps and removes only what is switched on.
+
+    `keeps_safe_private` is the line that says so, 0 when none does.
+    """
 
     params: dict[str, str] = field(default_factory=dict)
     elements: list[Element] = field(default_factory=list)
     keeps: list[tuple[str, int]] = field(default_factory=list)
     removes: dict[str, int] = field(default_factory=dict)
+    keeps_safe_private: int = 0
     has_globals: bool = False  # a p, k or r that only CTP has, also one that is switched off
     names_private_groups: bool = False  # an r that scripts of RSNA's Anonymizer have as well
-    unknown: list[tuple[str, int]] = field(default_factory=list)
+    unknown: list[tuple[str, str, int]] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
 
     def tag_named(self, name: str) -> int | None:
         """Return the tag of an element that an action names: a keyword, a tag, or a name of the script."""
-        digits = _HEX.fullmatch(name.strip())
+        name = name.strip().removeprefix("root:")
+        digits = _HEX.fullmatch(name)
         if digits is not None:
             return int(digits[1] + digits[2], 16)
-        return dictionary.tag_of(name.strip()) or self.names.get(name.strip())
+        return dictionary.tag_of(name) or self.names.get(name)
 
 
 def parse(text: str, file: str) -> Script:
@@ -120,8 +133,8 @@ class _XML:
         if len(self._open) == 1:
             kind = element.name
             text = "".join(element.text).strip()
-            enabled = element.attributes.get("en", "T").strip().upper() != "F"
-            problem = _take(self.script, kind, element.attributes, text, element.line, enabled=enabled)
+            switch = element.attributes.get("en", "").strip()
+            problem = _take(self.script, kind, element.attributes, text, element.line, switch)
             if problem:
                 self.problems.append(f"{Place(self.file, element.line)}: {problem}")
 
@@ -137,19 +150,23 @@ def _read_xml(text: str, file: str) -> Script:
     return reading.script
 
 
-def _take(
-    script: Script, kind: str, attributes: Mapping[str, str], text: str, line: int, *, enabled: bool
-) -> str:
-    """Put one element into the script; return what is wrong with it."""
+def _take(script: Script, kind: str, attributes: Mapping[str, str], text: str, line: int, switch: str) -> str:
+    """Put one element into the script; return what is wrong with it. `switch` is T, F, or not there."""
     target = attributes.get("t", "").strip()
+    if switch.upper() not in ("T", "F", ""):
+        return f"en {switch!r} is neither T nor F"
+    enabled = switch.upper() != "F"
     if kind == "e":
-        return _take_element(script, target, attributes.get("n", ""), text, line, enabled=enabled)
+        return _take_element(script, target, attributes.get("n", ""), text, line, switch.upper())
     if kind == "p":
         script.has_globals = True
         script.params[target] = text
         return "" if target else "a p has no t"
     if kind == "k":
         script.has_globals = True
+        if _SAFE in target.lower():
+            script.keeps_safe_private = line if enabled else 0
+            return ""
         group = _GROUP.fullmatch(target)
         if enabled and group is not None:
             script.keeps.append((group[1].zfill(4).upper(), line))
@@ -164,22 +181,27 @@ def _take(
         if enabled:
             script.removes[target.lower()] = line
         return ""
-    script.unknown.append((kind, line))
+    script.unknown.append((f"<{kind}>", "no element of a script", line))
     return ""
 
 
-def _take_element(script: Script, target: str, name: str, text: str, line: int, *, enabled: bool) -> str:
-    digits, private = _HEX.fullmatch(target), _PRIVATE.fullmatch(target)
+def _take_element(script: Script, target: str, name: str, text: str, line: int, switch: str) -> str:
+    digits, private, mask = _HEX.fullmatch(target), _PRIVATE.fullmatch(target), _MASK.fullmatch(target)
     tag = int(digits[1] + digits[2], 16) if digits is not None else None
-    if tag is None and private is None:
-        return f"{target!r} is no tag; a tag has eight hexadecimal digits"
+    if _CREATOR.fullmatch(target):
+        why = "a private creator stays where something of its block does"
+        script.unknown.append((f"{target} {text}".strip(), why, line))
+        return ""
     if tag is not None:
         script.names.setdefault(name.strip(), tag)
-    if enabled:
-        selector = names.written(tag) if tag is not None else ""
-        if private is not None:
-            selector = f"{private[1].upper()}[{private[2].strip()}]xx{private[3].upper()}"
-        script.elements.append(Element(selector, tag, text, line))
+        selector = names.written(tag)
+    elif private is not None:
+        selector = f"{private[1].zfill(4).upper()}[{private[2].strip()}]xx{private[3].upper()}"
+    elif mask is not None:
+        selector = f"{mask[1]},{mask[2]}".lower()
+    else:
+        return f"{target!r} is no tag; a tag has eight hexadecimal digits"
+    script.elements.append(Element(selector, tag, text, line, switch != "F", not switch))
     return ""
 
 
@@ -196,9 +218,10 @@ def _read_properties(text: str, file: str) -> Script:
                 problems.append(f"{Place(file, line)}: not XML, and no property of a script")
             continue
         key = re.sub(r"\\(.)", r"\1", found["key"]).strip()
-        value = re.sub(r"\\([:=#! ])", r"\1", found["value"]).strip()
-        problem = _take_property(script, found["kind"], key, value, line, enabled=not found["off"])
-        if problem:
+        value = re.sub(r"\\([:=#! ])", r"\1", found["value"] or "").strip()
+        switch = "F" if found["off"] else "T"
+        problem = _take_property(script, found["kind"], key, value, line, switch)
+        if problem and not found["off"]:  # else a comment
             problems.append(f"{Place(file, line)}: {problem}")
     if not problems and not (script.elements or script.has_globals or script.names_private_groups):
         problems.append(f"{file}: there is no element of a script")
@@ -207,13 +230,13 @@ def _read_properties(text: str, file: str) -> Script:
     return script
 
 
-def _take_property(script: Script, kind: str, key: str, value: str, line: int, *, enabled: bool) -> str:
+def _take_property(script: Script, kind: str, key: str, value: str, line: int, switch: str) -> str:
     if kind == "set":
         found = _SET.fullmatch(key)
         if found is None:
             return f"{key!r} is no tag; a tag is written [gggg,eeee]"
-        return _take_element(script, found["tag"], found["name"], value, line, enabled=enabled)
+        return _take_element(script, found["tag"].strip(), found["name"], value, line, switch)
     if kind == "keep":
         key = key.removeprefix("group")
     short = {"keep": "k", "remove": "r", "param": "p"}[kind]
-    return _take(script, short, {"t": key}, value, line, enabled=enabled)
+    return _take(script, short, {"t": key}, value, line, switch)

@@ -18,8 +18,9 @@ from deid_node.profile import names, protected
 from deid_node.profile.compile import compile_chain
 from deid_node.profile.functions import FUNCTIONS
 from deid_node.profile.grand_challenge import JSONProcedure
-from deid_node.profile.imports.imported import Imported, LeftOut, Secret
+from deid_node.profile.imports.imported import Imported, LeftOut, LookupFile, Secret
 from deid_node.profile.layers import matched
+from deid_node.profile.lookup import Lookup, LookupSource
 from deid_node.profile.places import Place
 from deid_node.profile.reading import read_profile
 from deid_node.profile.selector import Kind, Selector
@@ -55,6 +56,7 @@ _GROUPS: Final = {
     "date_shift": "dates moved",
     "date_truncate": "dates cut",
     "hash": "hashed",
+    "lookup": "looked up in a table",
     "encrypt": "encrypted",
     "perturb": "noise added",
     "D": "dummies",
@@ -102,6 +104,7 @@ class Draft:
     left_out: list[LeftOut] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     secrets: list[Secret] = field(default_factory=list)
+    lookups: list[LookupFile] = field(default_factory=list)
 
     @property
     def shifts_dates(self) -> bool:
@@ -164,7 +167,8 @@ class Draft:
         listed = {(one.where, one.what): one for one in self.left_out}
         self.left_out = sorted(listed.values(), key=lambda one: _line_of(one.where))
         text, _ = self._render(with_left_out=True)
-        return Imported(text, tuple(self.left_out), tuple(self.warnings), tuple(self.secrets))
+        told = tuple(self.left_out), tuple(self.warnings)
+        return Imported(text, *told, tuple(self.secrets), tuple(self.lookups))
 
     def _tell_of_the_unnamed(self) -> None:
         """Say what becomes of identifiers that no row is about, where the unlisted stays."""
@@ -308,7 +312,7 @@ def _by_tag(row: Row) -> tuple[int, str]:
 
 def _problems(text: str) -> list[tuple[int, str]]:
     try:
-        compile_chain([read_profile(text, _FILE)], _no_base)
+        compile_chain([read_profile(text, _FILE)], _no_base, _no_rows)
     except ProfileError as error:
         found = [_PROBLEM.fullmatch(problem) for problem in error.problems]
         seen: dict[int, str] = {}
@@ -321,6 +325,11 @@ def _problems(text: str) -> list[tuple[int, str]]:
 
 def _no_base(base: str) -> JSONProcedure:
     raise ProfileError(f"{base!r} is no base of an imported profile")
+
+
+def _no_rows(source: LookupSource) -> Lookup:
+    """Return an empty table: what stands in it does not matter to the profile."""
+    return Lookup({})
 
 
 def _line_of(where: str) -> int:

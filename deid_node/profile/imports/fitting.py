@@ -17,6 +17,8 @@ _UNBOUNDED: Final = frozenset({"LT", "ST", "UC", "UR", "UT"})
 _NOBODY_KNOWS: Final = 1 << 20
 _MD5_DIGITS: Final = 32
 _PSEUDONYM: Final = 16
+_DIGITS: Final = 78
+_DAY: Final = 8
 
 
 def value_row(template: str, vr: str) -> Written:
@@ -49,6 +51,10 @@ def _length(part: str | Field) -> int:
         return _PSEUDONYM
     if part.name in ("hash", "md5"):
         return part.length or (_MD5_DIGITS if part.name == "md5" else 2 * _MD5_DIGITS)
+    if part.name == "digits":
+        return part.length or _DIGITS
+    if part.name == "today":
+        return _DAY + 2 * len(part.argument)
     if part.name == "mask":
         return len(part.argument)
     if part.name == "original" and part.tag is not None:

@@ -36,6 +36,17 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupFile:
+    """A lookup table that lies beside the profile: its file name and the CSV text.
+
+    The text is a crosswalk of patients and never prints itself.
+    """
+
+    name: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """The TOML text of a profile; what was left out; what is different and should be known."""
 
@@ -43,6 +54,7 @@ class Imported:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    lookups: tuple[LookupFile, ...] = ()
 
     def with_secrets_called(self, new_names: Mapping[str, str]) -> Imported:
         """Return the same profile with other names of its secrets."""
@@ -63,6 +75,7 @@ class Options:
         exact: prefers the unkeyed algorithms of the other tool where the profile language has them.
         split_token, split_key_value: separators of pfdicom tag information.
         remove_private: pfdicom's --removePrivateTags.
+        lookup_table: the text of CTP's lookup table, None when there is none; lookup_file: its name.
     """
 
     dialect: str = ""
@@ -70,3 +83,5 @@ class Options:
     split_token: str = "++"  # noqa: S105  a separator
     split_key_value: str = ","
     remove_private: bool = False
+    lookup_table: str | None = field(default=None, repr=False)
+    lookup_file: str = "lookup table"

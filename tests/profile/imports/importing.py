@@ -29,6 +29,8 @@ def imported(kind: str, text: str, file: str = "source.json", **options: object)
 
 def procedure_of(result: Imported, folder: Path) -> Procedure:
     """Load what was imported as a person would: from a file."""
+    for lookup in result.lookups:
+        (folder / lookup.name).write_text(lookup.text, encoding="utf-8")
     file = folder / "profile.toml"
     file.write_text(result.toml, encoding="utf-8")
     return library.load(file)

@@ -9,34 +9,8 @@ import pytest
 from pydicom import Dataset
 
 from deid_node.errors import ProfileError, Rejected
-from deid_node.profile.imports import Imported
-from tests.profile.imports.importing import Edit, imported, run
-
-PARAMS = (
-    '<p t="DATEINC">-3210</p><p t="SITEID">77</p><p t="UIDROOT">1.2.3</p><p t="PROJECT">A {b} &amp; C</p>'
-)
-EVERYTHING = '<r en="T" t="unspecifiedelements">Remove</r>'
-
-
-def script(*elements: str, params: str = PARAMS, more: str = "", **options: object) -> Imported:
-    """Import a script of `TAG ACTION` elements, one a line, the first in line 2."""
-    lines = [f'<e en="T" t="{line[:8]}" n="X{line[:8]}">{line[9:]}</e>' for line in elements]
-    text = "\n".join([f"<script>{params}", *lines, f"{more}</script>"])
-    return imported("ctp", text, "anon.script", **options)
-
-
-def with_values(**values: object) -> Edit:
-    def edit(ds: Dataset) -> None:
-        for keyword, value in values.items():
-            setattr(ds, keyword, value)
-
-    return edit
-
-
-def row_of(result: Imported, selector: str) -> str:
-    """Return what the row for a selector says, empty when there is none."""
-    found = re.search(rf'^"?{re.escape(selector)}"? = (.*?)(?:  #.*)?$', result.toml, re.MULTILINE)
-    return found[1] if found else ""
+from tests.profile.imports.importing import imported, run
+from tests.profile.imports.scripts import EVERYTHING, PARAMS, RSNA, row_of, script, with_values
 
 
 def test_a_small_script_becomes_the_profile_a_person_would_write() -> None:
@@ -98,26 +72,6 @@ AccessionNumber = { do = "hash", alphabet = "decimal", length = 16 }
 
 
 # --- which of the two -----------------------------------------------------------------------------
-
-
-RSNA = """<script>
- <e en="T" t="00080005" n="SpecificCharacterSet"></e>
- <e en="T" t="00080016" n="SOPClassUID"></e>
- <e en="T" t="00080018" n="SOPInstanceUID">@uid</e>
- <e en="T" t="00080020" n="StudyDate">@hashdate(this,PatientID)</e>
- <e en="T" t="00080030" n="StudyTime"></e>
- <e en="T" t="00080050" n="AccessionNumber">@acc</e>
- <e en="T" t="00080060" n="Modality">@keep</e>
- <e en="T" t="00080080" n="InstitutionName">@remove()</e>
- <e en="T" t="00080090" n="ReferringPhysicianName">@empty()</e>
- <e en="T" t="00100010" n="PatientName">@ptid</e>
- <e en="T" t="00100020" n="PatientID">@ptid</e>
- <e en="T" t="00101010" n="PatientAge">@round(this,10)</e>
- <e en="T" t="0020000D" n="StudyInstanceUID">@uid</e>
- <e en="T" t="0020000E" n="SeriesInstanceUID">@uid</e>
- <e en="T" t="00280010" n="Rows"></e>
- <e en="T" t="7FE00010" n="PixelData"></e>
-</script>"""
 
 
 def test_in_rsnas_script_an_empty_action_keeps_and_the_unlisted_goes(tmp_path: Path) -> None:
@@ -263,10 +217,23 @@ def test_a_private_element_with_an_action_stays_with_its_creator(tmp_path: Path)
         ("00100020 @hashptid(@SITEID,this,8)", '{ do = "hash", alphabet = "decimal", length = 8 }'),
         ("00100020 @hashptid(@SITEID,PatientID)", '{ do = "hash", alphabet = "decimal" }'),
         ("00100010 @hashname(this,6,2)", '{ do = "hash", alphabet = "decimal", length = 6 }'),
-        ("00100010 @hash(PatientID)", '{ value = "{hash:PatientID:16}" }'),
-        ("00120040 @hash([0010,0020],8)", '{ value = "{hash:PatientID:8}" }'),
+        ("00100010 @hash(PatientID)", '{ value = "{digits:PatientID:16}" }'),
+        ("00120040 @hash([0010,0020],8)", '{ value = "{digits:PatientID:8}" }'),
+        ("00120040 @hash(root:PatientID,8)", '{ value = "{digits:PatientID:8}" }'),
         ("00080018 @hashuid(@UIDROOT,this)", '"U"'),
         ("00080020 @hashdate(this,PatientID)", '{ do = "date_shift" }'),
+        ("00080020 @hashdate(this,StudyInstanceUID)", '{ do = "date_shift", per = "study" }'),
+        ("00080020 @hashdate(this,SeriesInstanceUID)", '{ do = "date_shift", per = "series" }'),
+        ("00080020 @incrementdate(this,0)", '"K"'),
+        ("00080020 @date()", '{ value = "{today}" }'),
+        ("00081030 @date(-)", '{ value = "{today:-}" }'),
+        ("00081030 on @date(/)", '{ value = "on {today:/}" }'),
+        ("00100010 @initials(this)", '{ do = "initials" }'),
+        (
+            "00081030 @initials(PatientName)",
+            '{ do = "set", value = "{initials:PatientName}", fit = "truncate" }',
+        ),
+        ("00080018 @param(@UIDROOT).@hash(this,4)", '"U"'),
         ("00080020 @incrementdate(this,5)", '{ do = "date_shift", duration = "P5D" }'),
         ("00081030 @if(Modality,equals,CT){@remove()}{@remove()}", '"X"'),
         ("00081030 @select(){@remove()}{@remove()}", '"X"'),
@@ -278,6 +245,7 @@ def test_what_actions_become(action: str, row: str) -> None:
     result = script(action)
     keyword = {"00081030": "StudyDescription", "00101010": "PatientAge", "00100030": "PatientBirthDate"}
     keyword |= {"00100020": "PatientID", "00100010": "PatientName", "00120040": "ClinicalTrialSubjectID"}
+    keyword |= {"00104000": "PatientComments"}
     keyword |= {"00080018": "SOPInstanceUID", "00080020": "StudyDate", "00081115": "ReferencedSeriesSequence"}
 
     assert row_of(result, keyword[action[:8]]) == row
@@ -287,11 +255,13 @@ def test_what_actions_become(action: str, row: str) -> None:
 @pytest.mark.parametrize(
     ("action", "why"),
     [
-        ("00081030 @date()", "today's date"),
-        ("00081030 @initials(PatientName)", "initials identify"),
-        ("00081030 @lookup(PatientID,ptid)", "the lookup table 'ptid'"),
+        ("00081030 @time()", "the time of day"),
+        ("00081030 @initials(PatientName,3)", "a Caesar cipher"),
+        ("00081030 @lookup(PatientID|AccessionNumber,ptid)", "has one key"),
+        ("00081030 @lookup(PatientID)", "without a key type"),
         ("00081030 @call(plugin,1)", "a plug-in"),
-        ("00081030 @pathelement(this,1)", "parts of paths"),
+        ("00081030 @decrypt(this,@KEY)", "not decrypted"),
+        ("00081030 @pathelement(this,1)", "parts of a path"),
         ("00081030 @dateinterval(a,b,c)", "intervals"),
         ("00081030 @frobnicate(this)", "no counterpart to @frobnicate"),
         ('00081030 @contents(this,"[0-9]","x")', "more than the attribute"),
@@ -300,10 +270,11 @@ def test_what_actions_become(action: str, row: str) -> None:
         ("00081030 @hash(this", "a '(' is not closed"),
         ("00081030 @hash(PatientIdent)", "is no attribute"),
         ("00081030 @incrementdate(this,3)", "of no date"),
-        ("00080020 @incrementdate(this,0)", "would keep the date"),
+        ("00080020 @date(-)", "is none of VR DA"),
+        ("00081030 @if(PatientAge,greaterthan,old){@keep()}{@empty()}", "no number"),
         ("00081030 @if(Modality,sounds,CT){@keep()}{@empty()}", "no counterpart to 'sounds'"),
         ("00081030 @hashuid(@UIDROOT,this)", "not values of VR LO"),
-        ("00080030 @date(-)", "today's date"),
+        ("00080030 @date(-)", "a date is no time"),
     ],
 )
 def test_what_has_no_counterpart_is_listed_and_removed(tmp_path: Path, action: str, why: str) -> None:
@@ -343,12 +314,12 @@ def test_conditions_in_conditions(tmp_path: Path) -> None:
 
 
 def test_a_branch_without_a_counterpart_is_listed_and_removes(tmp_path: Path) -> None:
-    result = script("00081030 @if(Modality,equals,CT){@date()}{@keep()}")
+    result = script("00081030 @if(Modality,equals,CT){@time()}{@keep()}")
 
     ds = run(result, tmp_path, with_values(StudyDescription="Head"))
 
     assert "StudyDescription" not in ds
-    assert "today's date" in result.left_out[0].why
+    assert "the time of day" in result.left_out[0].why
 
 
 def test_select_tells_the_root_from_items(tmp_path: Path) -> None:
@@ -373,6 +344,13 @@ def test_select_tells_the_root_from_items(tmp_path: Path) -> None:
         ("isblank", "", True),
         ("isblank", "A", False),
         ("exists", "A", True),
+        ("greaterthan,89", "R90", True),
+        ("greaterthan,89", "089", False),
+        ("greaterthan,89", "0090Y", True),
+        ("greaterthan,89", "1000", True),
+        ("greaterthan,199", "200", True),
+        ("greaterthan,@SITEID", "77", False),
+        ("greaterthan,@SITEID", "78", True),
     ],
 )
 def test_conditions_of_scripts(tmp_path: Path, test: str, value: str, is_rejected: bool) -> None:
@@ -459,6 +437,7 @@ def test_rows_hold_at_every_depth(tmp_path: Path) -> None:
         ('<script>\n<e t="nope"/></script>', "anon.script line 2: 'nope' is no tag"),
         ('<script><r t="curve"/></script>', "did you mean curves?"),
         ('<script><k t="zz"/></script>', "'zz' is no group"),
+        ('<script><e en="yes" t="00100010"/></script>', "en 'yes' is neither T nor F"),
     ],
 )
 def test_a_malformed_script_is_one_clear_error(text: str, says: str) -> None:

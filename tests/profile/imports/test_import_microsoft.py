@@ -274,7 +274,7 @@ def test_a_malformed_configuration_is_one_clear_error(text: str, says: str) -> N
 
 def test_bytes_that_are_no_text_are_an_error() -> None:
     with pytest.raises(ProfileError, match="not UTF-8"):
-        imported("microsoft", b"\xff\xfe", "rules.json")  # type: ignore[arg-type]
+        imported("microsoft", b"\xff{", "rules.json")  # type: ignore[arg-type]
 
 
 # --- the first rule wins --------------------------------------------------------------------------
