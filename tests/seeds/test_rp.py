@@ -220,12 +220,12 @@ def test_rp_q_attributes_that_must_be_there_stay(profile: str) -> None:
 
 
 def test_rp_q_an_empty_uid_stays_empty_and_each_value_is_mapped() -> None:
-    ds = made(FrameOfReferenceUID="")
+    ds = made(InstanceCreatorUID="")
     ds.add_new(0x00083010, "UI", ["1.2.3", "1.2.4"])
 
     after = deidentified(LIKE, ds)
 
-    assert not after["FrameOfReferenceUID"].value
+    assert not after["InstanceCreatorUID"].value
     assert list(after[0x00083010].value) == [
         f"{ROOT}.1366774234.1699086929",
         deidentified(LIKE, made(StudyInstanceUID="1.2.4")).StudyInstanceUID,
