@@ -24,7 +24,7 @@ __all__ = ["Cleaner", "CleaningOptions", "Identifiers", "Kind", "contains_any"]
 _REMEMBERED_CHARACTERS: Final = 1024
 _BLANK_RUN: Final = re.compile(r"[ \t]{2,}")
 _EMPTY_BRACKETS: Final = re.compile(r"[(\[{<][ ,;:.&/-]*[)\]}>]")
-_SEAM: Final = " \t,;:&^=_-/|.#@"
+_SEAM: Final = " \t,;:&^=_-/|.#@，、；："
 _OPENING: Final = "([{<"
 _CLOSING: Final = ")]}>"
 

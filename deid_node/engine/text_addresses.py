@@ -72,7 +72,7 @@ _POSTCODES: Final = re.compile(
 )
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _TOWNS: Final = re.compile(
-    r"(?<![\w.,/-])(?:[A-Z]{1,2}-)?(\d{4,5}|\d\d-\d{3}|\d{5}-\d{3})(?: [A-Z]{2})?,? "
+    r"(?<![\w.,/-])(?P<land>[A-Z]{1,2}-)?(\d{4,5}|\d\d-\d{3}|\d{5}-\d{3})(?: [A-Z]{2})?,? "
     r"([^\W\d_][^\W\d_]{2,}(?:[ -][^\W\d_]{3,})?)"
 )
 _POSTCODE_AND_TOWN: Final = re.compile(
@@ -94,7 +94,9 @@ def addresses(text: str) -> Iterator[Span]:
     for match in _POSTCODES.finditer(text):
         yield match.span()
     for match in _TOWNS.finditer(text):
-        if not UNIT.match(text, match.start(2) - 1) and _is_town(match[1], match[2]):
+        if match["land"] in ("D-", "DE-") and len(match[2]) == 5 and match[3][0].isupper():
+            yield match.span()  # also where the town is a word of imaging: Heidelberg makes cameras
+        elif not UNIT.match(text, match.start(3) - 1) and _is_town(match[2], match[3]):
             yield match.span()
 
 

@@ -36,7 +36,8 @@ _NAME_AFTER: Final = re.compile(
     re.IGNORECASE,
 )
 _TOWN_AND_STATE: Final = re.compile(
-    r"\b([A-Z][a-z]+(?: [A-Z][a-z]+)?),? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|"
+    r"\b([A-Z][a-z]+(?: [A-Z][a-z]+)?)(?:,| (?!CT|PA|LA|IN|ME|AL|SC)) ?"
+    r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|"
     r"N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\b(?! ?[a-z])"
 )
 _AFTER_CUE: Final = re.compile(

@@ -11,22 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from deid_node.engine.text_dates import Span
+from deid_node.engine.text_eastern import eastern_names
 from deid_node.engine.text_fold import fold
-from deid_node.engine.text_words import PARTICLES, WordLists, word_lists
+from deid_node.engine.text_forms import is_form, is_unknown_name
+from deid_node.engine.text_words import PARTICLES, WordLists, word_lists, words_of
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _CAMEL: Final = re.compile(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+(?![a-z])")
 _BESIDE: Final = re.compile(r"\.? ?|, ?|[\^_]{1,4}|['’-]|\. ?,? ?")
 _AFTER_TITLE: Final = re.compile(r"\.? {0,2}|['’-]|[\^_]|\.-")
 _AFTER_CUE: Final = re.compile(r"\.? {0,2}[:=] {0,2}| {1,2}")
-_EASTERN_TITLE: Final = re.compile(
-    r"[\u3400-\u9fff\uac00-\ud7af]{1,4} ?(?:先生|様|さん|氏|医師|医生|大夫|教授|主任|선생님?|교수)"
-)
-
-_EASTERN_CUE: Final = re.compile(
-    r"(?:患者|姓名|氏名|病人|환자|성명|(?i:patient|name|pat\.?)) ?[:：] ?[\u3400-\u9fff\uac00-\ud7af]{2,4}"
-)
-
 _TITLES: Final = frozenset(
     "dr drs prof professor doctor doktor docteur dottore dott dottssa mrs miss mister frau herr herrn mme "
     "mlle monsieur madame sig signor signora senor senora srta dhr mevr mevrouw meneer schwester pfleger "
@@ -36,11 +30,11 @@ _CAPITALIZED_TITLES: Final = frozenset(
     {"Mr", "Ms", "Sr", "Sra", "Dra", "Hr", "Fr", "Pan", "Don", "Sir", "Lady"}
 )
 _SUFFIXES: Final = frozenset("md phd jr sr rn do dds facr frcr frcs mbbs rt".split())
-_CUES: Final = frozenset(
+_CUES: Final = words_of(
     "phys requester zuweiser überweiser einsender "
     "patient patientin pt name nom nombre nome naam surname vorname nachname operator technologist "
     "technician tech radiologist physician referrer attending resident consultant fellow attn by signed "
-    "dictated untersucher arzt ärztin arztin mta mtra mtr mfa medecin medico befunder laborant".split()
+    "dictated untersucher arzt ärztin mta mtra mtr mfa médecin medico befunder laborant"
 )
 _NAME_CUES: Final = frozenset("name nom nombre nome naam surname vorname nachname".split())
 _STAFF_CUES: Final = frozenset("tech technologist technician operator radiologist mta mtra mtr mfa".split())
@@ -57,6 +51,14 @@ _DISEASE: Final = frozenset(
 )
 
 
+# They make an eponym of the word right before them only.
+_AFTER_EPONYM: Final = frozenset(
+    "lobe angina maneuver manoeuvre position tests lead reconstruction area dilatation contracture spur "
+    "bodies lines triad law stages canals gangrene neuralgia phenomenon reflex incision osteotomy "
+    "portoenterostomy puncture".split()
+)
+
+
 @dataclass(slots=True)
 class _Word:
     start: int
@@ -67,6 +69,7 @@ class _Word:
     clinical: bool
     name: bool  # can be a name at all
     gone: bool = False
+    guessed: bool = False  # gone for nothing but that no list knows it
 
     @property
     def capitalized(self) -> bool:
@@ -96,8 +99,7 @@ def person_names(text: str, *, by_list: bool = True) -> list[Span]:
     words = _words(text, lists)
     spans: list[Span] = []
     if not text.isascii():
-        spans += [match.span() for match in _EASTERN_TITLE.finditer(text)]
-        spans += [match.span() for match in _EASTERN_CUE.finditer(text)]
+        spans += eastern_names(text, lists)
     for at, word in enumerate(words):
         if word.folded in _TITLES or word.text in _CAPITALIZED_TITLES:
             _take_after_title(text, words, at)
@@ -105,6 +107,9 @@ def person_names(text: str, *, by_list: bool = True) -> list[Span]:
             _take_after_cue(text, words, at)
         elif by_list and word.name and not word.known and len(word.text) > 2:
             word.gone = word.gone or not _is_eponym(text, words, at, lists)
+        elif by_list and not word.known and not word.name and is_unknown_name(word.text):
+            word.guessed = not (word.gone or _stands_in_code(text, word) or _is_new_eponym(words, at))
+            word.gone = word.gone or word.guessed
     if any(word.gone for word in words):
         _spread(text, words)
     spans.extend((word.start, word.end) for word in words if word.gone)
@@ -150,11 +155,12 @@ def _words(text: str, lists: WordLists) -> list[_Word]:
 
 # Two names that are one word of medicine.
 _PAIRS: Final = frozenset(
-    "arnold-chiari bland-altman bland-white budd-chiari calve-perthes charcot-marie child-pugh "
-    "creutzfeldt-jakob dandy-walker "
-    "ehlers-danlos guillain-barre hand-schüller hill-sachs hippel-lindau kellgren-lawrence klippel-feil "
-    "klippel-trenaunay legg-calve mallory-weiss marie-tooth osgood-schlatter osler-weber parkinson-white "
-    "salter-harris stein-leventhal sturge-weber swan-ganz wolff-parkinson zollinger-ellison".split()
+    "ann-arbor arnold-chiari bland-altman bland-white bruce-protocol budd-chiari calve-perthes charcot- "
+    "marie child-pugh creutzfeldt-jakob dandy-walker dubin-johnson ehlers-danlos erdheim-chester "
+    "greulich-pyle guillain-barre hand-schüller hill-sachs hippel-lindau kellgren-lawrence kimmelstiel- "
+    "wilson klippel-feil klippel-trenaunay legg-calve mallory-weiss marie-tooth osgood-schlatter osler- "
+    "weber parkinson-white salter-harris sims-view stein-leventhal sturge-weber swan-ganz tanner-stage "
+    "wolff-parkinson zollinger-ellison".split()
 )
 _CLASSIFIED: Final = re.compile(r" (?:type |typ )?(?:[A-D]|I{1,3}|IV|V)(?![\w.])")
 _CLASSIFYING: Final = frozenset("weber salter harris garden mason neer pugh child".split())
@@ -172,8 +178,21 @@ def _is_eponym(text: str, words: list[_Word], at: int, lists: WordLists) -> bool
     if words[at].folded in _COLOURS:
         beside = words[at + 1 : at + 2]
         return words[at].text.islower() or any(word.folded in _COLOURED | _COLOURS for word in beside)
+    if any(word.folded in _AFTER_EPONYM for word in words[at + 1 : at + 2]):
+        return True
     around = words[max(at - 2, 0) : at] + words[at + 1 : at + 4]
     return any(word.folded in _DISEASE for word in around)
+
+
+def _stands_in_code(text: str, word: _Word) -> bool:
+    """Tell whether a word is part of a code: a piece of CamelCase, or with a digit beside it."""
+    before, after = text[word.start - 1 : word.start], text[word.end : word.end + 1]
+    return before.isalnum() or after.isalnum()
+
+
+def _is_new_eponym(words: list[_Word], at: int) -> bool:
+    """Tell whether a word that no list knows names a disease or a sign: Haglund deformity."""
+    return not words[at].text.isupper() and any(word.folded in _DISEASE for word in words[at + 1 : at + 2])
 
 
 def _take_after_title(text: str, words: list[_Word], at: int) -> None:
@@ -226,7 +245,8 @@ def _take_after_cue(text: str, words: list[_Word], at: int) -> None:
         named = colon and word.title_case and likely
         if word.known and not named and not (initials and colon):
             break
-        if not (word.title_case or (colon and word.capitalized) or initials):
+        login = words[at].folded in _STAFF_CUES and not (word.known or is_form(word.folded))
+        if not (word.title_case or (colon and word.capitalized) or initials or login):
             break
         word.gone = True
         position += 1
@@ -248,7 +268,9 @@ def _spread(text: str, words: list[_Word]) -> None:
             word.gone = _belongs(word, words[at], gap, text[word.end : word.end + 1], after=step > 0)
             if step > 0 and word.folded in PARTICLES and beside + 1 < len(words):
                 following = words[beside + 1]
-                word.gone = word.gone or (following.gone or (following.title_case and not following.clinical))
+                titled = following.title_case and not following.clinical
+                shouted = following.text.isupper() and not following.known
+                word.gone = word.gone or following.gone or titled or shouted
 
 
 def _belongs(word: _Word, name: _Word, gap: str, following: str, *, after: bool) -> bool:
@@ -264,4 +286,6 @@ def _belongs(word: _Word, name: _Word, gap: str, following: str, *, after: bool)
         return word.name and "^" in gap
     if word.name:
         return word.capitalized or "^" in gap or name.text.islower()
-    return not word.known and (word.capitalized or "^" in gap)
+    if word.known or (name.guessed and is_form(word.folded)):
+        return False
+    return word.capitalized or "^" in gap

@@ -40,7 +40,7 @@ FINDERS: Final[dict[str, Finder]] = {
     "ages": Finder(old_ages, re.compile(r"9\d|1[01]\d")),
     "contacts": Finder(
         contacts,
-        re.compile(r"\d[\d ()./-]{3,}\d|@|www|://|\d\.\d+\.|[\[(]at|\\\\|:[0-9a-f]{2}:"),
+        re.compile(r"\d[\d ()./-]{3,}\d|@|www|://|\d\.\d+\.|[\[(]at|\\\\|:[0-9a-f]{2}:|user|log[io]n"),
         frozenset("pho tel tél fax mob han cel pag bee ext dur dw cal".split()),
     ),
     "numbers": Finder(
@@ -64,7 +64,7 @@ FINDERS: Final[dict[str, Finder]] = {
     ),
 }
 """The finders by option."""
-_DIGIT_OR_CONTACT: Final = re.compile(r"\d|@|www|://|\\\\|\[at\]|\(at\)")
+_DIGIT_OR_CONTACT: Final = re.compile(r"\d|@|www|://|\\\\|\[at\]|\(at\)|user|log[io]n")
 _CUE: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,3}")
 
 
