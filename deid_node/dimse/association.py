@@ -38,7 +38,7 @@ class PeerCertificate:
         return wanted == self.fingerprint or wanted in map(str.casefold, (*self.names, self.common_name))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Caller:
     """The requestor of one association. `association` is a short random id for logs."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -53,6 +54,7 @@ class NodeIntake:
     ) -> None:
         self._answer_s = answer_s
         self._gates = peers, routes
+        self._gates_of: WeakKeyDictionary[Caller, tuple[Peers, Routes]] = WeakKeyDictionary()
         self._commitment = commitment
         self._records = records
         self._spool = spool
@@ -60,7 +62,7 @@ class NodeIntake:
         self._memory = memory or MemoryBudget(default_budget())
 
     def replace_gates(self, peers: Peers, routes: Routes) -> None:
-        """Decide by other peers and routes from now on; objects under way end as they began."""
+        """Decide by other peers and routes from now on; running associations keep those they began with."""
         self._gates = peers, routes
 
     def may_connect(self, address: str) -> bool:
@@ -69,7 +71,7 @@ class NodeIntake:
 
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Let in listed peers and callers of this machine, to AE titles that a route has."""
-        peers, routes = self._gates
+        peers, routes = self._gates_of[caller] = self._gates
         if not peers.names_of(caller):
             rejection = AssociationRejection.CALLING_AE_NOT_RECOGNIZED
         elif routes.called(caller.called) is None and not self._may_report(caller):
@@ -92,7 +94,7 @@ class NodeIntake:
 
     def supports(self, caller: Caller, abstract_syntax: str) -> bool:
         """Tell whether the route of the caller takes objects of a SOP class."""
-        route = self._gates[1].called(caller.called)
+        route = self._gates_for(caller)[1].called(caller.called)
         if abstract_syntax == PUSH_MODEL:
             return self._commitment is not None and self._commitment.is_taken(caller, route)
         return route is not None and route.takes(abstract_syntax)
@@ -102,7 +104,7 @@ class NodeIntake:
         self._write_down(caller, request, answer, CODES.get(answer.status, "refused"))
 
     def _write_down(self, caller: Caller, request: StoreRequest, answer: StoreAnswer, code: str) -> None:
-        route = self._gates[1].called(caller.called)
+        route = self._gates_for(caller)[1].called(caller.called)
         refusal = refusal_of(route, caller, request, code, answer.comment)
         record(self._spool, refusal)
         self._records.tell(
@@ -111,7 +113,7 @@ class NodeIntake:
 
     def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:
         """Answer a caller that asks for storage commitment, as its route says."""
-        peers, routes = self._gates
+        peers, routes = self._gates_for(caller)
         route = routes.called(caller.called)
         if self._commitment is None or route is None:
             return CommitmentAnswer(StoreStatus.SOP_CLASS_NOT_SUPPORTED)
@@ -125,17 +127,20 @@ class NodeIntake:
             return StoreStatus.INVALID_ARGUMENT
         return self._commitment.reported(caller, report)
 
+    def _gates_for(self, caller: Caller) -> tuple[Peers, Routes]:
+        return self._gates_of.get(caller, self._gates)
+
     def _may_report(self, caller: Caller) -> bool:
         return self._commitment is not None and self._commitment.may_report(caller)
 
     def _needs_no_room(self, caller: Caller) -> bool:
         """Whether a caller comes through to a destination, or with a report after which files may go."""
-        route = self._gates[1].called(caller.called)
+        route = self._gates_for(caller)[1].called(caller.called)
         return (route is not None and route.through is not None) or self._may_report(caller)
 
     def begin(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
         """Start one object."""
-        peers, routes = self._gates
+        peers, routes = self._gates_for(caller)
         route = routes.called(caller.called)
         if route is None:
             self._write_down(caller, request, NO_ROUTE, "no-route")

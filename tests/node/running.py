@@ -42,18 +42,30 @@ def peer(node: Node, called: str = "DEIDNODE", calling: str = "TEST") -> Peer:
 
 def store(node: Node, file: Path, called: str = "DEIDNODE", **request: str) -> StoreAnswer:
     """Send one file; `request` replaces UIDs of the C-STORE-RQ."""
+    uids = {**uids_of(file), **request}
+    with Requestor.connect(
+        peer(node, called), [(uids["sop_class_uid"], uids["transfer_syntax_uid"])]
+    ) as assoc:
+        return store_on(assoc, file, **request)
+
+
+def store_on(assoc: Requestor, file: Path, **request: str) -> StoreAnswer:
+    """Send one file over an association."""
+    with file.open("rb") as stream:
+        offset = read_part10(stream).offset
+        length = stream.seek(0, 2) - offset
+        return assoc.store_file(stream, offset=offset, length=length, **{**uids_of(file), **request})
+
+
+def uids_of(file: Path) -> dict[str, str]:
+    """Return what a C-STORE-RQ says of a file."""
     with file.open("rb") as stream:
         part10 = read_part10(stream)
-        length = stream.seek(0, 2) - part10.offset
-        uids = {
-            "sop_class_uid": part10.sop_class_uid,
-            "sop_instance_uid": part10.sop_instance_uid,
-            "transfer_syntax_uid": part10.transfer_syntax_uid,
-            **request,
-        }
-        contexts = [(uids["sop_class_uid"], uids["transfer_syntax_uid"])]
-        with Requestor.connect(peer(node, called), contexts) as assoc:
-            return assoc.store_file(stream, offset=part10.offset, length=length, **uids)
+    return {
+        "sop_class_uid": part10.sop_class_uid,
+        "sop_instance_uid": part10.sop_instance_uid,
+        "transfer_syntax_uid": part10.transfer_syntax_uid,
+    }
 
 
 def refusals(node: Node) -> list[str]:

@@ -30,7 +30,7 @@ from deid_node.settings import (
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import PeerSettings
 from deid_node.spool.desk import Desk
-from tests.node.running import CT, FILES, peer, refusals, running, store
+from tests.node.running import CT, FILES, peer, refusals, running, store, store_on
 from tests.peers import LOOPBACK, free_port, wait_for
 
 VERIFICATION = ("1.2.840.10008.1.1", "1.2.840.10008.1.2")
@@ -258,6 +258,29 @@ def test_reload_takes_over_routes(state: Path) -> None:
         assert store(node, CT, called="NEW").status == StoreStatus.SUCCESS
         with pytest.raises(AssociationRejectedError):
             store(node, CT)
+
+
+@both_acceptors
+def test_a_running_association_keeps_what_it_started_with(state: Path, acceptor: AcceptorKind) -> None:
+    files = [CT, FILES / "JPEG2000.dcm"]
+    destinations = {"o": FolderSettings(kind="folder", path=state / "o", template="{SOPInstanceUID}.dcm")}
+    with running(state, destinations=destinations, acceptor=acceptor) as node:
+        before = node.procedures["basic"].digest
+        contexts = [CT_STORAGE, ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.1.2.4.91")]
+        with Requestor.connect(peer(node), contexts) as assoc:
+            routes = {"other": RouteSettings(called="OTHER", profile="research", destinations="o")}
+            changed = node.settings.model_copy(update={"routes": routes})
+            node.reload(lambda: Loaded(changed, None))
+            answers = [store_on(assoc, file).status for file in files]
+        after = node.procedures["research"].digest
+        store(node, FILES / "MR_small.dcm", called="OTHER")
+        arrived = Desk(node.settings.spool_folder).arrivals(0, 10)
+
+    assert answers == [StoreStatus.SUCCESS] * 2
+    assert [(item["route"], item["profile"]) for item in arrived] == [
+        *[("default", before)] * 2,
+        ("other", after),
+    ]
 
 
 @pytest.mark.parametrize("change", [{"port": 1}, {"profile": "no-such-profile"}])
