@@ -318,7 +318,7 @@ class Lane:
             if self._stopping.is_set() or not self.is_usable:
                 return
             opened = open_checked(entry)
-            if isinstance(opened, Held):
+            if not isinstance(opened, int):
                 del open_entries[entry.id]
                 self._conclude(entry, opened)
                 continue

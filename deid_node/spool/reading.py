@@ -6,20 +6,24 @@ import os
 
 from deid_node.spool.content import is_content
 from deid_node.spool.entry import Entry
-from deid_node.spool.outcomes import Held, HeldFor
+from deid_node.spool.outcomes import Deferred, Held, HeldFor
+from deid_node.spool.writer import is_shortage
 
 
-def open_checked(entry: Entry) -> int | Held:
+def open_checked(entry: Entry) -> int | Held | Deferred:
     """Open the file of an entry whose content is what it was when it was committed.
 
     Returns a descriptor that the caller closes, or why the entry is held: a file that is gone, that
-    cannot be read, or whose digest differs is never sent.
+    cannot be read, or whose digest differs is never sent. When only descriptors or memory are short,
+    it can be tried again.
     """
     try:
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return Held(HeldFor.MISSING)
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            return Deferred(f"the file cannot be opened: {error.strerror}")
         return Held(HeldFor.DAMAGED)
     try:
         sound = is_content(fd, entry.digest)

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from deid_node.delivery.lane import Lane
+from deid_node.delivery.policy import DestinationPolicy
 from deid_node.errors import SpoolError
-from deid_node.spool import Delivered, Held, Spool, open_checked
+from deid_node.spool import Deferred, Delivered, DeliveryState, Held, Spool, open_checked
+from tests.delivery.fakes import FakeDestination
 from tests.peers import wait_for
 from tests.spool.disks import fill, small_disk
 from tests.spool.objects import dataset, objects_in, put
+
+FILES = 1000
 
 
 def flip(path: Path, at: int) -> None:
@@ -23,15 +28,45 @@ def flip(path: Path, at: int) -> None:
 
 def test_every_flipped_bit_is_found_before_sending(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path, durable=False)
-    for number in range(200):
+    for number in range(FILES):
         put(spool, number, content=dataset(number, 600))
-    entries = spool.claim("a", 200)
+    entries = spool.claim("a", FILES)
     for number, entry in enumerate(entries):
-        flip(Path(entry.path), number * 3)
+        flip(Path(entry.path), number * 3 % Path(entry.path).stat().st_size)
 
     opened = [open_checked(entry) for entry in entries]
 
-    assert opened == [Held("damaged")] * 200
+    assert opened == [Held("damaged")] * FILES
+    spool.close()
+
+
+def test_of_a_thousand_files_cut_swapped_or_gone_none_is_sent_and_the_rest_is(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    for number in range(FILES + 50):
+        put(spool, number, content=dataset(number, 600))
+    files = objects_in(tmp_path)[:FILES]
+    for number, (path, other) in enumerate(zip(files[::2], files[1::2], strict=True)):
+        match number % 3:
+            case 0:  # each has the content of the other
+                path.rename(tmp_path / "aside")
+                other.rename(path)
+                (tmp_path / "aside").rename(other)
+            case 1:
+                os.truncate(path, number % path.stat().st_size)
+                os.truncate(other, 0)
+            case 2:
+                path.unlink()
+                other.write_bytes(other.read_bytes() + b"\0")
+    destination = FakeDestination()
+    lane = Lane(spool, destination, DestinationPolicy(poll_s=0.01))
+
+    lane.start()
+    wait_for(lambda: len(spool.desk.queue()) == FILES and len(destination.sent) == 50, "all are settled")
+    assert lane.stop(5)
+
+    held = {(row.state, row.why) for row in spool.desk.queue()}
+    assert held == {(DeliveryState.HELD, "damaged"), (DeliveryState.HELD, "missing")}
+    assert len(destination.sent) == 50
     spool.close()
 
 
@@ -48,6 +83,24 @@ def test_swapped_cut_and_missing_files_are_found_before_sending(tmp_path: Path) 
     four.unlink()
 
     assert [open_checked(entry) for entry in entries] == [Held("damaged")] * 3 + [Held("missing")]
+    spool.close()
+
+
+def test_a_file_that_cannot_be_opened_for_want_of_descriptors_is_tried_again(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1)
+    (entry,) = spool.claim("a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        short = open_checked(entry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert isinstance(short, Deferred)
+    opened = open_checked(entry)
+    assert isinstance(opened, int)
+    os.close(opened)
     spool.close()
 
 
@@ -92,7 +145,7 @@ def test_a_resent_object_mends_a_damaged_one(tmp_path: Path) -> None:
     assert len(mended) == 2
     for entry in mended:
         opened = open_checked(entry)
-        assert not isinstance(opened, Held)
+        assert isinstance(opened, int)
         os.close(opened)
         spool.settle(entry, Delivered())
     spool.close()
