@@ -60,11 +60,13 @@ class Commitments:
         """Write down a transaction over what is due at a destination, if anything is."""
         now = time.time()
         named = self._spool.transact(lambda conn: begin(conn, destination, transaction_uid, limit, now))
-        reach("commitment-begun")
+        if named:
+            reach("commitment-begun")
         return named
 
     def accepted(self, transaction_uid: str) -> None:
         """Write down that the destination took the request."""
+        reach("commitment-taken")
         self._spool.transact(lambda conn: accepted(conn, transaction_uid))
 
     def withdraw(self, transaction_uid: str, why: str) -> None:
@@ -81,6 +83,7 @@ class Commitments:
     ) -> bool:
         """Write down a report, also a second time; tell whether the transaction is known."""
         now, keeps = time.time(), self._spool.keeps
+        reach("commitment-heard")
         known, names = self._spool.transact(
             lambda conn: report(conn, destination, transaction_uid, committed, failed, now, keeps)
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +12,11 @@ from typing import Any
 
 import pydicom
 import pytest
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom import AE, evt
 
 from deid_node.dimse import commitment_scu
 from deid_node.dimse.commitment import PUSH_MODEL, CommitmentReport, CommitmentRequest, Instance
-from deid_node.dimse.commitment_dataset import decode_report, decode_request
+from deid_node.dimse.commitment_dataset import decode_report
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError, ConfigurationError
@@ -31,6 +30,7 @@ from deid_node.settings.load import Loaded, load_settings
 from deid_node.settings.network import PeerSettings
 from deid_node.spool.desk import Desk
 from deid_node.standard.values import AETitle
+from tests.node.archive import Archive
 from tests.node.running import CT, FILES, running, store
 from tests.peers import LOOPBACK, Orthanc, free_port, orthanc, wait_for
 
@@ -50,56 +50,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "make_commitment", quick)
 
 
-class Archive:
-    """An AE that stores and commits itself, as a test tells it to."""
-
-    def __init__(self) -> None:
-        self.asked: list[CommitmentRequest] = []
-        self.stored: list[str] = []
-        self.action_status = 0x0000
-        self.reason: int | None = None  # of every failure; None commits to everything
-        self.same_association = False
-        self.reports = True
-        self.node: Node | None = None
-        self.answers: list[int] = []
-        ae = AE("ARCHIVE")
-        ae.supported_contexts = AllStoragePresentationContexts
-        ae.add_supported_context(PUSH_MODEL)
-        self._server = ae.start_server(
-            (LOOPBACK, 0),
-            block=False,
-            evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._action)],
-        )
-        self.port: int = self._server.socket.getsockname()[1]
-
-    def close(self) -> None:
-        self._server.shutdown()
-
-    def _store(self, event: Any) -> int:
-        self.stored.append(str(event.request.AffectedSOPInstanceUID))
-        return 0
-
-    def _action(self, event: Any) -> tuple[int, None]:
-        request = decode_request(
-            event.request.ActionInformation.getvalue(), str(event.context.transfer_syntax)
-        )
-        self.asked.append(request)
-        if self.reports and not self.action_status:
-            threading.Timer(0.05, self._report, (self.result(request),)).start()
-        return self.action_status, None
-
-    def result(self, request: CommitmentRequest) -> CommitmentReport:
-        if self.reason is None:
-            return CommitmentReport(request.transaction_uid, request.instances)
-        failed = tuple((one, self.reason) for one in request.instances)
-        return CommitmentReport(request.transaction_uid, (), failed)
-
-    def _report(self, report: CommitmentReport) -> None:
-        assert self.node is not None
-        peer = Peer(LOOPBACK, self.node.address[1], AETitle("DEIDNODE"), AETitle("ARCHIVE"), 5)
-        self.answers.append(int(commitment_scu.report(peer, report)))
-
-
 both_acceptors = pytest.mark.parametrize("acceptor", AcceptorKind)
 
 
@@ -116,7 +66,7 @@ def node_before(state: Path, archive: Archive, **settings: Any) -> Iterator[Node
         kind="ae", host=LOOPBACK, port=archive.port, ae_title="ARCHIVE", timeout_s=5, commitment=True
     )
     with running(state, destinations={"pacs": pacs}, **settings) as node:
-        archive.node = node
+        archive.node_port = node.address[1]
         yield node
 
 
@@ -525,7 +475,7 @@ def test_orthanc_asks_and_hears_the_truth(
             kind="ae", host=LOOPBACK, port=archive.port, ae_title="ARCHIVE", timeout_s=5, commitment=True
         )
         with listening(state, port, destinations={"pacs": pacs}, routes=routes(mode), peers=peers) as node:
-            archive.node = node
+            archive.node_port = node.address[1]
             server.post("/instances", CT.read_bytes())
             [instance] = server.instances()
             server.post("/modalities/node/store", {"Resources": [instance], "Synchronous": True})
