@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -25,6 +26,7 @@ class Downstream:
     def __init__(self, mode: str = "well") -> None:
         self.mode = mode
         self.stored: list[str] = []
+        self.asked_at: list[float] = []  # seconds since 1970 of every C-STORE-RQ
         self.associations = 0
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -69,6 +71,9 @@ class Downstream:
         try:
             scp = Scripted(sock)
             with scp:
+                if self.mode == "silent":
+                    self._over.wait(10)
+                    raise AssertionError
                 self._negotiate(scp)
                 while not self._over.is_set():
                     self._answer(scp)
@@ -91,6 +96,10 @@ class Downstream:
         if self.mode == "never-reads":
             self._over.wait(10)
             raise AssertionError
+        if self.mode == "reads-slowly":
+            while not self._over.wait(0.2) and self.mode == "reads-slowly" and scp.sock.recv(1):
+                pass
+            raise AssertionError
         if self.mode in _MIDWAY:
             scp.pdu()
             _MIDWAY[self.mode](scp)
@@ -100,6 +109,7 @@ class Downstream:
         if struct.unpack("<H", request[0x100])[0] == ECHO:
             scp.send(_response(0x8030, message_id, 0, None))
             return
+        self.asked_at.append(time.time())
         instance = request[0x1000].decode().strip("\0")
         if self.mode.startswith("rejects-"):  # it began while this association was open
             raise AssertionError
@@ -107,7 +117,7 @@ class Downstream:
             _ANSWERS[self.mode](self, scp, message_id, instance)
             return
         status = 0 if self.mode == "well" else int(self.mode, 16)
-        if status in (0, 0xB000):
+        if status in (0, 0xB000, 0xB006, 0xB007):
             self.stored.append(instance)
         scp.send(_response(0x8001, message_id, status, instance))
 

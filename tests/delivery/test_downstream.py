@@ -33,11 +33,12 @@ CALM = replace(QUICK, first_pause_s=300, longest_pause_s=300)
 # Transport trouble and answers that may change: tried again.
 DEFERRED = (
     *("aborts-midway", "resets-midway", "closes-before-answer", "no-answer", "never-reads", "dribbles"),
+    "reads-slowly",
     *("wrong-message-id", "wrong-instance", "no-status", "wrong-command", "garbage"),
     *("A700", "A7FF", "0110", "0213", "0210"),
 )
 # The destination as a whole: no attempt is counted.
-UNUSABLE = ("down", "rejects-1", "rejects-2")
+UNUSABLE = ("down", "silent", "rejects-1", "rejects-2")
 # Answers for good: kept for a person, never tried again by themselves.
 REFUSED = ("A900", "C000", "C123", "0122", "0117", "0124", "FF00", "1234")
 
@@ -128,7 +129,14 @@ def test_an_object_whose_context_is_refused_is_held(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "attempt", "state"), [("B000", 1, "warned"), ("0111", 1, "warned"), ("0111", 2, "delivered")]
+    ("mode", "attempt", "state"),
+    [
+        ("B000", 1, "warned"),
+        ("B006", 1, "warned"),
+        ("B007", 1, "warned"),
+        ("0111", 1, "warned"),
+        ("0111", 2, "delivered"),
+    ],
 )
 def test_what_is_stored_with_a_remark_is_delivered(spool: Spool, mode: str, attempt: int, state: str) -> None:
     put_real(spool, 1)
@@ -143,7 +151,10 @@ def test_what_is_stored_with_a_remark_is_delivered(spool: Spool, mode: str, atte
 
 
 def test_trouble_after_trouble_leaves_no_thread_and_no_descriptor(spool: Spool) -> None:
-    modes = ("aborts-midway", "resets-midway", "closes-before-answer", "wrong-message-id", "rejects-2")
+    modes = (
+        *("aborts-midway", "resets-midway", "closes-before-answer", "wrong-message-id", "rejects-2"),
+        *("wrong-instance", "no-status", "wrong-command", "garbage", "rejects-1", "A700"),
+    )
     for number in range(10):
         put_real(spool, number)
     with downstream("A700") as down, serving(spool, down):
@@ -154,7 +165,7 @@ def test_trouble_after_trouble_leaves_no_thread_and_no_descriptor(spool: Spool) 
 
     put_real(spool, 100)
     with downstream() as down, serving(spool, down):
-        for cycle in range(50):
+        for cycle in range(100):
             before = down.associations
             down.mode = modes[cycle % len(modes)]
             spool.desk.retry()
