@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
+from pydicom._uid_dict import UID_dictionary
 
 from deid_node.dimse.association import Caller, StoreRequest
 from deid_node.errors import SpoolError
@@ -12,7 +13,6 @@ from deid_node.log import describe
 from deid_node.node.routes import Route
 from deid_node.spool.entry import Origin, Refusal
 from deid_node.spool.spool import Spool
-from deid_node.standard.values import is_uid
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -31,9 +31,11 @@ def uid_digest(route: Route, request: StoreRequest) -> bytes:
 def refusal_of(
     route: Route | None, caller: Caller, request: StoreRequest, code: str, reason: str, *, path: str = ""
 ) -> Refusal:
-    """Return the row of an object; what of its request cannot be a UID is not written down."""
+    """Return the row of an object; of its request only a SOP class that is known here is written down."""
     digest = uid_digest(route, request) if route is not None else b""
-    sop_class_uid = request.sop_class_uid if is_uid(request.sop_class_uid) else ""
+    sop_class_uid = request.sop_class_uid
+    if sop_class_uid not in UID_dictionary and not (route is not None and route.takes(sop_class_uid)):
+        sop_class_uid = ""  # a request can say anything there
     name = route.name if route is not None else ""
     return Refusal(name, code, reason, path, digest, sop_class_uid, origin_of(caller))
 
