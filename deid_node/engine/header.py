@@ -171,6 +171,7 @@ class HeaderWriter:
             self._arrival.today,
             deidentifier.secrets,
             deidentifier.tables,
+            known=deidentifier.known,
         )
 
     # --- checks -------------------------------------------------------------------------------

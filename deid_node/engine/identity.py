@@ -5,6 +5,7 @@ The kinds follow what PS3.15 Table E.1-1 removes: names, identifiers, dates of p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from deid_node.engine.charset import decode
@@ -30,6 +31,10 @@ _CONTACTS: Final = (
     "OrderCallbackPhoneNumber PatientTelecomInformation"
 ).split()
 _DATES: Final = ("PatientBirthDate",)
+
+
+Known = Callable[[str], tuple[tuple[str, str], ...]]
+"""What is known of a patient besides what an object says: from Patient ID to (kind, text), of `kind_of`."""
 
 
 def _tags(keywords: tuple[str, ...] | list[str]) -> frozenset[int]:

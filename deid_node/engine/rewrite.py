@@ -22,6 +22,7 @@ from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Privat
 from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
 from deid_node.engine.header import Arrival, HeaderWriter, Written
 from deid_node.engine.heading import heading_of, stamps
+from deid_node.engine.identity import Known
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.original import Original, original_of
 from deid_node.engine.outer_names import veiled
@@ -60,6 +61,7 @@ class Deidentifier:
         secrets: Mapping[str, bytes] = MappingProxyType({}),
         tables: Mapping[str, Mapping[str, str]] | None = None,
         plans: Plans | None = None,
+        known: Known | None = None,
     ) -> None:
         """Prepare a procedure.
 
@@ -68,6 +70,7 @@ class Deidentifier:
             secrets: the keys that functions of the profile name.
             tables: the lookup tables; None takes those of the procedure.
             plans: given by those who observe decisions: `explain`, `listing_plans`.
+            known: tells what else is known of a patient, as a crosswalk does; may raise SpoolError.
         """
         self.procedure = procedure
         self.pseudonyms = pseudonyms
@@ -76,6 +79,7 @@ class Deidentifier:
         self.limits = limits if limits is not None else Limits()
         self.plans = plans if plans is not None else Plans(procedure, compile_rule)
         self.capture = frozenset(capture)
+        self.known = known
         self.same_values: dict[int, str] = {}
         self.early = not any(tag >= _RELEASE_HUGE for tag in self._asked())
         gates = (*procedure.excludes, *procedure.rejects)
@@ -380,7 +384,7 @@ class Rewrite:
     def veiled(self, name: str) -> str:
         """Return a name from outside of a finished object as it may be shown: itself, or a keyed code."""
         assert self._subject is not None
-        return veiled(name, self._subject.facts.identifiers, self._subject.pseudonyms)
+        return veiled(name, self._subject.identifiers, self._subject.pseudonyms)
 
     def _summary(self) -> Summary:
         subject = self._subject

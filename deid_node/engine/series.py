@@ -161,6 +161,7 @@ class Series:
         self.gate_values = gate_values
         self.spared: frozenset[int] = frozenset()
         self.needles: tuple[bytes, ...] = ()
+        self.acquaintance: tuple[tuple[str, str], ...] = ()
         self.sop_class_uid = ""
         self.known: list[_Known] = []
         self.index: dict[int, int] = {}
@@ -195,6 +196,7 @@ class Series:
         series.attributes = dict(attributes)
         series.spared = subject.spared
         series.needles = subject.needles  # of attributes that are watched
+        series.acquaintance = subject.acquaintance
         series.sop_class_uid = subject.facts.ascii(SOP_CLASS_UID)
         series.length = len(place.b)
         series._cut()
@@ -285,6 +287,8 @@ class Series:
         self, found: _Compared, facts: SeriesFacts, subject: Subject, b: bytes, budget: Budget
     ) -> Followed | None:
         """Decide what depends on the object; every element of it can be asked for by now."""
+        if subject.acquaintance != self.acquaintance:
+            return None  # more is known of the patient than when texts were cleaned
         subject.search_as(self.needles, self.spared)
         place = Place(b, [], self.encoding, subject)
         plan = self.plan

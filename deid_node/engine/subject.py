@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
 
-from deid_node.engine.charset import decode, terms_in
+from deid_node.engine.charset import decode, encode, terms_in
 from deid_node.engine.deidentified import Finding, PrivateElement
 from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
-from deid_node.engine.identity import identity_values
+from deid_node.engine.identity import Known, identity_values
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
 from deid_node.engine.scan import Budget, Element, Limits
@@ -94,11 +94,9 @@ class Facts:
         return split_values(raw)
 
     @cached_property
-    def identifiers(self) -> Identifiers:
-        """What identifies the patient and others in this object, for the cleaning of texts."""
-        return Identifiers.of(
-            identity_values(self._header, self.elements, self._encoding, self._budget, self.charsets)
-        )
+    def identity(self) -> list[tuple[str, str]]:
+        """What identifies the patient and others in this object: kinds and texts."""
+        return identity_values(self._header, self.elements, self._encoding, self._budget, self.charsets)
 
 
 class LateGates:
@@ -140,7 +138,8 @@ class Subject:
     counts the decisions that depended on this patient and not on the bytes of the element alone,
     `fickle` those that may depend on any attribute. `secrets` and `tables` are those that functions
     of the profile name.
-    `spared` are the attributes whose values may stand in the result (see `spared`).
+    `spared` are the attributes whose values may stand in the result (see `spared`). `known` tells what
+    else is known of a patient.
     """
 
     procedure: Procedure
@@ -162,6 +161,8 @@ class Subject:
     warnings: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     private: dict[tuple[int, ...], PrivateElement] = field(default_factory=dict)
+    known: Known | None = None
+    _acquaintance: tuple[tuple[str, str], ...] | None = None
     _days: int | None = None
     _patient: str | None = None
     _cleaner: Cleaner | None = None
@@ -175,6 +176,19 @@ class Subject:
             or self.facts.text(PATIENT_NAME)
             or self.facts.ascii(STUDY_INSTANCE_UID)
         )
+
+    @property
+    def acquaintance(self) -> tuple[tuple[str, str], ...]:
+        """What is known of this patient from elsewhere; asked once, by Patient ID."""
+        if self._acquaintance is None:
+            patient_id = self.facts.text(PATIENT_ID) if self.known is not None else ""
+            self._acquaintance = self.known(patient_id) if self.known is not None and patient_id else ()
+        return self._acquaintance
+
+    @property
+    def identifiers(self) -> Identifiers:
+        """What identifies the patient and others, for the cleaning of texts."""
+        return Identifiers.of((*self.facts.identity, *self.acquaintance))
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -244,19 +258,22 @@ class Subject:
     def needles(self) -> tuple[bytes, ...]:
         """Names and IDs of the patient as bytes in upper case, those worth searching for."""
         if self._needles is None:
-            self._needles = _needles(self.facts, self.spared)
+            needles = _needles(self.facts, self.spared)
+            if self.acquaintance and PATIENT_NAME not in self.spared:
+                needles = tuple({*needles, *_former_names(self.acquaintance, self.facts.charsets)})
+            self._needles = needles
         return self._needles
 
     @property
     def cleaner(self) -> Cleaner:
         """The text cleaner for this object."""
         if self._cleaner is None:
-            self._cleaner = Cleaner(self.facts.identifiers)
+            self._cleaner = Cleaner(self.identifiers)
         return self._cleaner
 
     def without_known(self, text: str) -> str:
         """Return a text without the known identifiers; what only looks like one stays."""
-        return Cleaner(self.facts.identifiers, KNOWN_ONLY).clean(text)[0]
+        return Cleaner(self.identifiers, KNOWN_ONLY).clean(text)[0]
 
 
 _WORDS = re.compile(rb"[\\^= \0_,;/]+")
@@ -301,6 +318,13 @@ def _needles(facts: Facts, left: frozenset[int]) -> tuple[bytes, ...]:
         for tags in (SEARCHED_NAMES, SEARCHED_IDS)
     )
     return _needles_in(names, ids)
+
+
+@lru_cache(maxsize=64)
+def _former_names(acquaintance: tuple[tuple[str, str], ...], charsets: tuple[str, ...]) -> tuple[bytes, ...]:
+    names = [text.upper() for kind, text in acquaintance if kind == "name"]
+    coded = (encode(name, charsets, "PN") or name.encode() for name in names)
+    return _needles_in(tuple(name for name in coded if name), ())
 
 
 def _identifies(word: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,11 @@ from deid_node.node.crosswalk_vault import Vault
 PATIENT_ID: Final = 0x00100020
 STUDY_INSTANCE_UID: Final = 0x0020000D
 _REMEMBERED: Final = 100_000
+_NAMES_KEPT: Final = 16
+# What more originals than this share is no pseudonym of one patient, but a constant of the profile.
+_IDS_OF_ONE: Final = 16
+_ASKED_AGAIN_S: Final = 60.0
+_PATIENTS_AT_HAND: Final = 10_000
 
 
 class LinkKind(StrEnum):
@@ -31,8 +36,9 @@ class LinkKind(StrEnum):
 class Link:
     """One original and what stands for it. `at` is when it was seen first, in seconds since 1970.
 
-    `name` is empty unless names are recorded, `days` is None where no date of the patient moved,
-    `patient` is the pseudonym of the patient of a study.
+    `name` is empty unless names are recorded; a patient that was met under several has them all, the
+    oldest first, with a backslash between. `days` is None where no date of the patient moved, `patient`
+    is the pseudonym of the patient of a study.
     """
 
     kind: LinkKind
@@ -55,7 +61,8 @@ class Crosswalk:
         """Use the links in a vault; `names`: also record the Patient Name."""
         self._vault = vault
         self._names = names
-        self._recorded: set[tuple[LinkKind, str, str, int | None]] = set()
+        self._recorded: set[tuple[LinkKind, str, str, int | None, str]] = set()
+        self._at_hand: dict[str, tuple[float, tuple[tuple[str, str], ...]]] = {}
 
     def record(self, original: Original, pseudonym: str, study_uid: str) -> None:
         """Record the patient and the study of an object, durably, unless they are known.
@@ -68,9 +75,10 @@ class Crosswalk:
         Raises:
             SpoolError: it cannot be written; the object must not be acknowledged.
         """
-        patient = (LinkKind.PATIENT, original.patient_id, pseudonym, original.days)
-        study = (LinkKind.STUDY, original.study_uid, study_uid, None)
-        new = [name for name in (patient, study) if name[1] and name[2] and name not in self._recorded]
+        name = original.patient_name if self._names else ""
+        patient = (LinkKind.PATIENT, original.patient_id, pseudonym, original.days, name)
+        study = (LinkKind.STUDY, original.study_uid, study_uid, None, "")
+        new = [link for link in (patient, study) if link[1] and link[2] and link not in self._recorded]
         if not new:
             return
         at = time.time()
@@ -80,11 +88,11 @@ class Crosswalk:
                 text,
                 stands,
                 at,
-                name=original.patient_name if self._names and kind is LinkKind.PATIENT else "",
+                name=name,
                 days=days,
                 patient=pseudonym if kind is LinkKind.STUDY else "",
             )
-            for kind, text, stands, days in new
+            for kind, text, stands, days, name in new
         ]
         self.add(links)
         if len(self._recorded) > _REMEMBERED:
@@ -94,7 +102,7 @@ class Crosswalk:
     def add(self, links: list[Link]) -> int:
         """Record links; returns how many were not known. The first record of a link stays.
 
-        A date shift that was not known when the patient was recorded is added.
+        A date shift or a name that was not known when the patient was recorded is added.
 
         Raises:
             SpoolError: nothing of them was recorded.
@@ -104,15 +112,16 @@ class Crosswalk:
         with vault.transaction() as conn:
             for link in links:
                 known = self._find(conn, link)
-                if known is not None and (link.days is None or known[1].days is not None):
+                merged = link if known is None else _merged(known[1], link)
+                if known is not None and merged == known[1]:
                     continue
+                self._at_hand.pop(link.original, None)
                 lookup = vault.index(link.kind, link.original)
                 reverse = vault.index(f"{link.kind}/pseudonym", link.pseudonym)
-                content = asdict(link)
+                content = asdict(merged)
                 del content["epoch"]
                 if known is not None:
                     conn.execute("DELETE FROM link WHERE lookup = ? AND reverse = ?", (known[0], known[2]))
-                    content["at"] = known[1].at
                 row = lookup + reverse
                 conn.execute(
                     "INSERT INTO link VALUES (?, ?, ?, ?)",
@@ -135,6 +144,45 @@ class Crosswalk:
                 for index in self._vault.indices(f"{kind}/pseudonym", value):
                     found += self._links(conn.execute("SELECT * FROM link WHERE reverse = ?", (index,)))
         return list({(link.kind, link.original, link.pseudonym): link for link in found}.values())
+
+    def known(self, patient_id: str) -> tuple[tuple[str, str], ...]:
+        """Return what is known of a patient for the cleaning of texts: (kind, text), see `engine.identity`.
+
+        Names under which the patient was met, and other IDs that have the same pseudonym. What another
+        process records is seen within a minute.
+
+        Raises:
+            SpoolError: the file cannot be read, or the key of a row's epoch is not here.
+        """
+        now = time.monotonic()
+        at_hand = self._at_hand.get(patient_id)
+        if at_hand is not None and now - at_hand[0] < _ASKED_AGAIN_S:
+            return at_hand[1]
+        facts: set[tuple[str, str]] = set()
+        with self._vault.transaction() as conn:
+            for link in self._of_patient(conn, patient_id):
+                facts.update(("name", name) for name in link.name.split("\\") if name)
+                if link.original != patient_id:
+                    facts.add(("id", link.original))
+        if len(self._at_hand) >= _PATIENTS_AT_HAND:
+            self._at_hand.clear()
+        found = tuple(sorted(facts))
+        self._at_hand[patient_id] = now, found
+        return found
+
+    def _of_patient(self, conn: Any, patient_id: str) -> Iterator[Link]:
+        """Yield the links of an original Patient ID, and those that share its pseudonym."""
+        vault = self._vault
+        reverses: set[bytes] = set()
+        for index in vault.indices(LinkKind.PATIENT, patient_id):
+            rows = conn.execute("SELECT * FROM link WHERE lookup = ?", (index,)).fetchall()
+            reverses.update(reverse for _, reverse, _, _ in rows)
+            yield from self._links(rows)
+        for reverse in reverses:
+            query = "SELECT * FROM link WHERE reverse = ? LIMIT ?"
+            rows = conn.execute(query, (reverse, _IDS_OF_ONE + 1)).fetchall()
+            if len(rows) <= _IDS_OF_ONE:
+                yield from self._links(rows)
 
     def links(self) -> list[Link]:
         """Return all links, the oldest first.
@@ -162,3 +210,11 @@ class Crosswalk:
             content = self._vault.unseal(lookup + reverse, epoch, sealed)
             kind = LinkKind(content.pop("kind"))
             yield Link(kind=kind, epoch=epoch, **content)
+
+
+def _merged(known: Link, link: Link) -> Link:
+    """Return a known link with the date shift and the name of another record of it."""
+    names = known.name.split("\\") if known.name else []
+    if link.name and link.name not in names:
+        names = [*names[: _NAMES_KEPT - 1], link.name]
+    return replace(known, name="\\".join(names), days=link.days if known.days is None else known.days)

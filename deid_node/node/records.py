@@ -11,6 +11,7 @@ from typing import Final
 
 from deid_node.dimse.association import Caller
 from deid_node.engine.deidentified import Summary
+from deid_node.engine.identity import Known
 from deid_node.engine.keys import Pseudonyms, RandomPseudonyms
 from deid_node.engine.rewrite import Rewrite
 from deid_node.errors import ConfigurationError, SpoolError
@@ -93,6 +94,11 @@ class Records:
     def captured(self) -> frozenset[int]:
         """The attributes of the result that are recorded."""
         return frozenset({PATIENT_ID}) if self.crosswalk is not None else frozenset()
+
+    @property
+    def known(self) -> Known | None:
+        """Tells what the crosswalk knows of a patient; None without one."""
+        return None if self.crosswalk is None else self.crosswalk.known
 
     def keep(self, rewrite: Rewrite, summary: Summary) -> str | None:
         """Make durable what has to be known of an object before it is acknowledged.

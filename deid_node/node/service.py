@@ -256,7 +256,12 @@ def make_routes(
                 called=route.called,
                 procedure=procedure,
                 deidentifier=Deidentifier(
-                    procedure, records.pseudonyms, limits=engine_limits, capture=capture, secrets=secrets
+                    procedure,
+                    records.pseudonyms,
+                    limits=engine_limits,
+                    capture=capture,
+                    secrets=secrets,
+                    known=records.known,
                 ),
                 destinations=route.destinations,
                 peers=None if route.peers is None else frozenset(route.peers),

@@ -21,7 +21,11 @@ class CrosswalkSettings(Section):
     """Who is behind a pseudonym: sealed with the project key, off by default."""
 
     enabled: bool = Field(default=False, description="Record patients and studies with what stands for them.")
-    names: bool = Field(default=False, description="Also record the Patient Name.")
+    names: bool = Field(
+        default=False,
+        description="Also record the Patient Name. What a patient was called earlier is then taken out of "
+        "the texts of later objects, too.",
+    )
     folder: Folder | None = Field(
         default=None,
         description="Folder of the crosswalk and of random codes; best on a volume without the key. "

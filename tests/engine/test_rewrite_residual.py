@@ -154,3 +154,43 @@ def test_a_kept_number_that_only_contains_the_digits_of_the_patient_id_stays(for
     dataset = form.dataset(*_patient(form, number=b"123456"), form.element(0x00201041, "DS", b"-123456.5 "))
 
     assert b"-123456.5" in run(_DEIDENTIFYING, dataset, form)
+
+
+# --- what is known from elsewhere ---------------------------------------------------------------------
+
+
+def _known(patient_id: str) -> tuple[tuple[str, str], ...]:
+    return (("name", "Thistledown^Żaneta"),) if patient_id == "MR-40815" else ()
+
+
+@pytest.mark.parametrize("action", [Action.C, Action.K])
+@pytest.mark.parametrize("written", ["THISTLEDOWN", "Thistledown", "Żaneta"])
+def test_a_name_known_from_elsewhere_leaves_cleaned_and_kept_texts(action: Action, written: str) -> None:
+    rules = {_NAME: Action.X, _ID: Action.X, _DESCRIPTION: action}
+    deidentifier = Deidentifier(procedure(rules, identity_removed=True), pseudonyms(), known=_known)
+    charset = EXPLICIT.element(0x00080005, "CS", b"ISO_IR 192")
+    text = EXPLICIT.element(_DESCRIPTION, "LO", f"knee {written}".encode())
+
+    of_patient = run(deidentifier, EXPLICIT.dataset(charset, text, *_patient(EXPLICIT)))
+    of_other = run(deidentifier, EXPLICIT.dataset(charset, text, *_patient(EXPLICIT, number=b"MR-40816")))
+
+    assert written.encode() not in of_patient and b"knee" in of_patient
+    assert action is Action.C or written.encode() in of_other
+
+
+def test_what_becomes_known_between_two_objects_of_a_series_holds_for_the_second() -> None:
+    known: list[tuple[str, str]] = []
+    deidentifier = Deidentifier(
+        procedure({_NAME: Action.X, _ID: Action.X, _DESCRIPTION: Action.C}, identity_removed=True),
+        pseudonyms(),
+        known=lambda _: tuple(known),
+    )
+    dataset = EXPLICIT.dataset(
+        EXPLICIT.element(_DESCRIPTION, "LO", b"knee of zorbeltine"), *_patient(EXPLICIT)
+    )
+
+    outputs = [run(deidentifier, dataset) for _ in range(3)]
+    known.append(("name", "Zorbeltine^A"))
+    outputs.append(run(deidentifier, dataset))
+
+    assert [b"zorbeltine" in output for output in outputs] == [True, True, True, False]

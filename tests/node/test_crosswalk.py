@@ -70,6 +70,39 @@ def test_nothing_is_recorded_twice_and_a_date_shift_is_added_when_it_becomes_kno
     ]
 
 
+def test_a_patient_is_known_by_all_names_under_one_id(tmp_path: Path) -> None:
+    crosswalk = Crosswalk(vault(tmp_path), names=True)
+    later = Original("PAT-4711", "Beispiel^Anna", "1.2.840.99.2", -17)
+
+    assert crosswalk.known("PAT-4711") == ()
+    crosswalk.record(ORIGINAL, "CODE", "2.25.1")
+    assert crosswalk.known("PAT-4711") == (("name", "Muster^Anna"),)
+    crosswalk.record(later, "CODE", "2.25.2")
+    crosswalk.record(ORIGINAL, "CODE", "2.25.1")
+
+    assert crosswalk.known("PAT-4711") == (("name", "Beispiel^Anna"), ("name", "Muster^Anna"))
+    assert crosswalk.known("PAT-4712") == ()
+    (link,) = crosswalk.lookup("PAT-4711")
+    assert (link.name, link.days) == ("Muster^Anna\\Beispiel^Anna", -17)
+
+
+def test_ids_that_share_a_pseudonym_are_known_of_each_other_unless_all_do(tmp_path: Path) -> None:
+    crosswalk = Crosswalk(vault(tmp_path))
+    for number in range(20):
+        crosswalk.record(Original(f"P{number}", "", "", None), "CODE" if number < 2 else "CONSTANT", "")
+
+    assert crosswalk.known("P0") == (("id", "P1"),)
+    assert crosswalk.known("P5") == ()
+
+
+def test_without_names_the_crosswalk_knows_none(tmp_path: Path) -> None:
+    crosswalk = Crosswalk(vault(tmp_path))
+
+    crosswalk.record(ORIGINAL, "CODE", "2.25.1")
+
+    assert crosswalk.known("PAT-4711") == ()
+
+
 def test_the_file_holds_no_value_in_clear_and_is_its_owners(tmp_path: Path) -> None:
     opened = vault(tmp_path)
     Crosswalk(opened, names=True).record(ORIGINAL, "CODE", "2.25.1")
@@ -201,6 +234,25 @@ def test_a_node_with_random_codes_gives_the_same_patient_the_same_code(tmp_path:
     assert {ds.PatientID for ds in results(tmp_path / "out", 1)} == {first.PatientID}
     assert first.PatientID != Pseudonyms(key).patient(original.PatientID)
     assert b"1CT1" not in raw_bytes(tmp_path / "crosswalk")
+
+
+def test_a_name_of_earlier_objects_leaves_the_texts_of_later_ones(tmp_path: Path) -> None:
+    ds = pydicom.dcmread(CT)
+    ds.PatientName, ds.StudyDescription = "Quillfeather^Ada", "CT KNEE"
+    ds.save_as(tmp_path / "first.dcm")
+    ds.PatientName, ds.SOPInstanceUID = "Test", f"{ds.SOPInstanceUID}.2"
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.StudyDescription, ds.Manufacturer = "CT KNEE quillfeather", "for QUILLFEATHER"
+    ds.save_as(tmp_path / "second.dcm")
+
+    settings = CrosswalkSettings(enabled=True, names=True)
+    with running(tmp_path / "state", profile="research", crosswalk=settings) as node:
+        for name in ("first.dcm", "second.dcm"):
+            assert store(node, tmp_path / name).status == StoreStatus.SUCCESS
+        found = results(tmp_path / "state" / "out", 2)
+
+    assert [ds.StudyDescription for ds in found] == ["CT KNEE", "CT KNEE"]
+    assert sorted(ds.Manufacturer for ds in found) == ["GE MEDICAL SYSTEMS", "for"]
 
 
 def configuration(folder: Path, more: str = "") -> list[str]:
