@@ -6,6 +6,7 @@ A fast wrong answer is no result, so every run is checked and a failed check end
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,12 +32,11 @@ def pixel_digest(path: Path) -> str:
 
 def outputs(folder: Path) -> list[Path]:
     """Return the files of an output folder that are complete (no hidden or temporary names)."""
-    if not folder.exists():
-        return []
     return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and not path.name.endswith((".part", ".tmp"))
+        Path(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".") and not name.endswith((".part", ".tmp"))
     ]
 
 

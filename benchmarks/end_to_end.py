@@ -6,21 +6,25 @@ the contender in the middle.
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.contenders import Node, Running, Storescp
+from benchmarks.check import WrongOutput, outputs
+from benchmarks.contenders import Node, Pace, Running, Storescp
+from benchmarks.orthanc import orthanc, rest
 from benchmarks.processes import HOST, find, free_port, server
 
 _DOWNSTREAM = Storescp()
-_REST_LIMIT_S = 600
+_OPEN = "open"
+_STALLED_TIMEOUT_S = 900
+_ORTHANC_PACE = Pace(1.2, 12, 80)
+_RELAY_PACE = Pace(0.3, 1.0, 400)
+_PYTHON_PACE = Pace(1.3, 20, 100)
+_NODE_PACE = Pace(2.0, 2.0, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +34,76 @@ class Direct(Storescp):
     name: str = "direct"
 
 
+@contextmanager
+def _downstream(folder: Path) -> Iterator[Running]:
+    folder.mkdir(parents=True)
+    with _DOWNSTREAM.run(folder) as running:
+        yield running
+
+
+def _destination(name: str, port: int) -> str:
+    return (
+        f'[destinations.{name}]\nkind = "ae"\nhost = "{HOST}"\nport = {port}\n'
+        f'ae_title = "{_DOWNSTREAM.called}"\ntimeout_s = {_STALLED_TIMEOUT_S}\n'
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NodeForward(Node):
-    """deid_node with the downstream AE as its destination; durable, as it is run."""
+    """deid_node with downstream AEs as its destinations, each of which gets everything; durable."""
 
-    name: str = "deid_node"
     durable: bool = True
+    pace: Pace = _NODE_PACE
 
     def missing(self) -> str | None:
         return _DOWNSTREAM.missing()
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[Running]:
-        down = folder / "downstream"
-        down.mkdir()
-        with _DOWNSTREAM.run(down) as downstream:
-            port = free_port()
-            config = folder / "deid-node.toml"
-            head = self.settings(port, folder / "out", folder / "state").partition("[destinations")[0]
-            config.write_text(
-                f'{head}[destinations.down]\nkind = "ae"\nhost = "{HOST}"\nport = {downstream.port}\n'
-                f'ae_title = "{_DOWNSTREAM.called}"\n'
-            )
-            command = [sys.executable, "-m", "deid_node", "serve", "--config", str(config)]
-            with server(command, port, folder / "log") as process:
-                yield Running(port, process.pid, downstream.output)
+        with ExitStack() as stack:
+            down = folder / "downstream"
+            ports = [
+                stack.enter_context(_downstream(down / str(number))).port for number in range(self.copies)
+            ]
+            destinations = "".join(_destination(f"down-{at}", port) for at, port in enumerate(ports))
+            yield stack.enter_context(self.serving(folder, destinations, down))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStalled(NodeForward):
+    """deid_node whose downstream accepts the association and reads nothing until all was received."""
+
+    name: str = "downstream stalled"
+
+    @contextmanager
+    def run(self, folder: Path) -> Iterator[Running]:
+        gate, port = folder / _OPEN, free_port()
+        gate.touch()
+        with _downstream(folder / "downstream") as down:
+            command = [sys.executable, "-m", "benchmarks.relay", str(port), HOST, str(down.port), str(gate)]
+            with (
+                server(command, port, folder / "gate-log"),
+                self.serving(folder, _destination("down", port), down.output) as running,
+            ):
+                yield running
+
+    def prepare(self, running: Running) -> None:
+        """Let the downstream stop reading."""
+        self._gate(running).unlink()
+
+    def settle(self, running: Running) -> None:
+        """Let it read again, once it is seen that it had not.
+
+        Raises:
+            WrongOutput: it got objects while it should have been stalled.
+        """
+        gate = self._gate(running)
+        if not gate.exists() and len(outputs(running.output)) > 1:
+            raise WrongOutput(f"{self.name}: the downstream got objects all the same")
+        gate.touch()
+
+    def _gate(self, running: Running) -> Path:
+        return running.output.parents[1] / _OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +113,41 @@ class PynetdicomForward:
     name: str = "pynetdicom + pydicom"
     deidentifies: bool = True
     called: str = "PEER"
+    copies: int = 1
+    pace: Pace = _PYTHON_PACE
 
     def missing(self) -> str | None:
         return _DOWNSTREAM.missing()
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[Running]:
-        down = folder / "downstream"
-        down.mkdir()
-        with _DOWNSTREAM.run(down) as downstream:
+        with _downstream(folder / "downstream") as downstream:
             port = free_port()
             command = [sys.executable, "-m", "benchmarks.pynetdicom_deid", str(port), str(folder)]
-            with server([*command, HOST, str(downstream.port)], port, folder / "log") as process:
+            with server([*command, HOST, str(downstream.port)], port, folder / ".log") as process:
                 yield Running(port, process.pid, downstream.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A Python program that moves bytes from socket to socket and looks at none: the limit of any proxy."""
+
+    name: str = "socket relay"
+    deidentifies: bool = False
+    called: str = _DOWNSTREAM.called
+    copies: int = 1
+    pace: Pace = _RELAY_PACE
+
+    def missing(self) -> str | None:
+        return _DOWNSTREAM.missing()
+
+    @contextmanager
+    def run(self, folder: Path) -> Iterator[Running]:
+        with _downstream(folder / "downstream") as down:
+            port = free_port()
+            command = [sys.executable, "-m", "benchmarks.relay", str(port), HOST, str(down.port)]
+            with server(command, port, folder / ".log") as process:
+                yield Running(port, process.pid, down.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +160,8 @@ class OrthancForward:
     name: str = "Orthanc anonymize + store"
     deidentifies: bool = True
     called: str = "ORTHANC"
+    copies: int = 1
+    pace: Pace = _ORTHANC_PACE
 
     def missing(self) -> str | None:
         if find("Orthanc") is None:
@@ -101,50 +174,15 @@ class OrthancForward:
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[Running]:
-        down = folder / "downstream"
-        down.mkdir()
-        with _DOWNSTREAM.run(down) as downstream:
-            port, http_port = free_port(), free_port()
-            store = str(folder / "store")
-            settings = folder / "orthanc.json"
-            settings.write_text(
-                json.dumps(
-                    {
-                        "DicomPort": port,
-                        "HttpPort": http_port,
-                        "DicomAet": self.called,
-                        "StorageDirectory": store,
-                        "IndexDirectory": store,
-                        "StorageCompression": False,
-                        "SyncStorageArea": False,
-                        "StoreMD5ForAttachments": False,
-                        "SaveJobs": False,
-                        "ConcurrentJobs": 2,
-                        "JobsHistorySize": 10,
-                        "RemoteAccessAllowed": False,
-                        "AuthenticationEnabled": False,
-                        "DicomAlwaysAllowStore": True,
-                        "DicomAssociationCloseDelay": 5,
-                        "DicomModalities": {"down": [_DOWNSTREAM.called, HOST, downstream.port]},
-                    }
-                )
-            )
-            command = [find("Orthanc") or "", str(settings)]
-            with server(command, http_port, folder / "log") as process:
-                (folder / "http-port").write_text(str(http_port))
+        with _downstream(folder / "downstream") as downstream:
+            modalities = {"down": [_DOWNSTREAM.called, HOST, downstream.port]}
+            with orthanc(folder, self.called, modalities) as (port, process):
                 yield Running(port, process.pid, downstream.output)
 
     def settle(self, running: Running) -> None:
         """Anonymize and forward what was received."""
-        http_port = int((running.output.parents[1] / "http-port").read_text())
-        for study in _rest(http_port, "/studies"):
-            made = _rest(http_port, f"/studies/{study}/anonymize", {"KeepSource": False, "Synchronous": True})
-            _rest(http_port, "/modalities/down/store", {"Resources": [made["ID"]], "Synchronous": True})
-            _rest(http_port, f"/studies/{made['ID']}", method="DELETE")
-
-
-def _rest(port: int, path: str, body: object | None = None, method: str | None = None) -> Any:
-    content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{HOST}:{port}{path}", data=content, method=method)
-    with urllib.request.urlopen(request, timeout=_REST_LIMIT_S) as answer:
-        return json.loads(answer.read() or b"null")
+        folder = running.output.parents[1]
+        for study in rest(folder, "/studies"):
+            made = rest(folder, f"/studies/{study}/anonymize", {"KeepSource": False, "Synchronous": True})
+            rest(folder, "/modalities/down/store", {"Resources": [made["ID"]], "Synchronous": True})
+            rest(folder, f"/studies/{made['ID']}", method="DELETE")

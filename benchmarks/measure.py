@@ -62,17 +62,41 @@ def peak_bytes(pid: int) -> int:
     return total
 
 
+def shared_bytes(pid: int) -> int:
+    """Return the memory of a tree now, what its members share counted once (PSS)."""
+    total = 0
+    for member in tree(pid):
+        try:
+            rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured run of one contender. Times in seconds; `done_s` until all output was there."""
+    """One measured run of one trial.
 
-    contender: str
+    Attributes:
+        acknowledged_s: seconds until the sender had heard Success for all.
+        done_s: seconds until all output was there.
+        start_s: seconds that the program takes before its first object; not in the others.
+        latencies_ms: from C-STORE-RQ to C-STORE-RSP, of each object; empty when the sender does not tell.
+        idle_core_share: CPU seconds per second while idle associations were open.
+        added_bytes: memory that idle associations took.
+    """
+
     acknowledged_s: float
     done_s: float
     cpu_s: float
     peak_bytes: int
     objects: int
     bytes: int
+    start_s: float = 0.0
+    latencies_ms: tuple[float, ...] = ()
+    idle_core_share: float = 0.0
+    added_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+FACTORY_ENVIRONMENT = {name: value for name, value in ENVIRONMENT.items() if name != "TCP_NODELAY"}
+"""For the lines with Nagle's algorithm, which DCMTK leaves on."""
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -43,14 +45,17 @@ def wait_until(fact: Callable[[], object], what: str, limit_s: float) -> None:
         TimeoutError: it did not within the limit.
     """
     end = time.monotonic() + limit_s
-    while not fact():
+    while True:
+        began = time.monotonic()
+        if fact():
+            return
         if time.monotonic() > end:
             raise TimeoutError(f"not within {limit_s:g} s: {what}")
-        time.sleep(0.005)
+        time.sleep(max(0.005, 4 * (time.monotonic() - began)))  # looking must not cost what is measured
 
 
 def start(
-    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+    command: list[str], log: Path, environment: Mapping[str, str] = ENVIRONMENT
 ) -> subprocess.Popen[bytes]:
     """Start a program in the repository's folder, its words going to a log."""
     with log.open("ab") as out:
@@ -60,7 +65,7 @@ def start(
             stderr=out,
             stdin=subprocess.DEVNULL,
             cwd=_ROOT,
-            env={**ENVIRONMENT, **(environment or {})},
+            env=environment,
         )
 
 
@@ -77,7 +82,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def server(
-    command: list[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+    command: list[str], port: int, log: Path, environment: Mapping[str, str] = ENVIRONMENT
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server while the block runs.
 

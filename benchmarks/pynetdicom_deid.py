@@ -86,7 +86,7 @@ def main(port: int, folder: Path, downstream: tuple[str, int] | None) -> None:
         return int(forward[0].send_c_store(ds).Status)
 
     ae = AE("PEER")
-    ae.maximum_pdu_size = _MAX_PDU
+    ae.maximum_pdu_size, ae.maximum_associations = _MAX_PDU, 1000
     for context in StoragePresentationContexts:
         ae.add_supported_context(context.abstract_syntax, _SYNTAXES)
     ae.add_supported_context(Verification)

@@ -1,16 +1,18 @@
 """A sender that does not parse: datasets go from file to socket by sendfile, so the receiver is the limit.
 
-A program of its own: `python -m benchmarks.sender PORT CALLED INDEX ASSOCIATIONS`. It negotiates, says
-"ready", waits for a line, sends, and prints elapsed seconds and the milliseconds of each object from
-C-STORE-RQ to C-STORE-RSP as JSON.
+A program of its own: `python -m benchmarks.sender PORT CALLED INDEX ASSOCIATIONS [CA CERTIFICATE KEY]`.
+It negotiates, with TLS when there are certificates, says "ready", waits for a line, sends, and prints
+elapsed seconds and the milliseconds of each object from C-STORE-RQ to C-STORE-RSP as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def entry_of(path: Path) -> Entry:
     )
 
 
-def write_index(paths: list[Path], index: Path) -> None:
+def write_index(paths: Sequence[Path], index: Path) -> None:
     """Write what the sender has to know, so that it reads no DICOM."""
     index.write_text(json.dumps([asdict(entry_of(path)) for path in paths]))
 
@@ -70,17 +72,24 @@ def _send(requestor: Requestor, entries: list[Entry], latencies: list[float]) ->
                 sop_instance_uid=entry.sop_instance_uid,
                 transfer_syntax_uid=entry.transfer_syntax_uid,
             )
-            latencies.append((time.perf_counter() - start) * 1000)
+            took_ms = (time.perf_counter() - start) * 1000
         if answer.status >= _FAILURE:
-            raise SystemExit(f"status {answer.status:04X}")
+            raise RuntimeError(f"status {answer.status:04X}")  # said by the thread's traceback
+        latencies.append(took_ms)
 
 
-def main(port: int, called: str, index: Path, associations: int) -> None:
+def _tls(ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def main(port: int, called: str, index: Path, associations: int, tls: ssl.SSLContext | None) -> None:
     """Send everything of an index over some associations at once."""
     entries = [Entry(**item) for item in json.loads(index.read_text())]
     contexts = sorted({(entry.sop_class_uid, entry.transfer_syntax_uid) for entry in entries})
-    peer = Peer(HOST, port, AETitle(called), AETitle("SENDER"), timeout_s=300)
-    requestors = [Requestor.connect(peer, contexts) for _ in range(associations)]
+    peer = Peer(HOST, port, AETitle(called), AETitle("SENDER"), timeout_s=300, certificate_name="localhost")
+    requestors = [Requestor.connect(peer, contexts, tls=tls) for _ in range(associations)]
     latencies: list[float] = []
     threads = [
         threading.Thread(target=_send, args=(requestor, entries[number::associations], latencies))
@@ -102,4 +111,5 @@ def main(port: int, called: str, index: Path, associations: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    _context = _tls(*sys.argv[5:8]) if len(sys.argv) > 5 else None
+    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), _context)

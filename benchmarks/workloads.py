@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -27,7 +28,7 @@ CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.3.1"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 _POOL_BYTES = 16 << 20
-_FORMAT = 3  # raise when the objects change, so that stored ones are made anew
+_FORMAT = 4  # raise when the objects change, so that stored ones are made anew
 
 IDENTIFIERS = ("DOE^JOHN", "PID0000123", "ACC0012345", "REFERRER^ALICE", "1 Privacy Lane", "OLD123")
 """Texts of every object that no de-identified one may contain."""
@@ -47,35 +48,76 @@ class Workload:
     series: int = 1
     transfer_syntax: str = ExplicitVRLittleEndian
     encapsulated_bytes: int = 0
+    header_bytes: int = 13_000
     make: Callable[[Dataset], None] | None = None
 
     def scaled(self, factor: float) -> Workload:
         """Return the same with another number of objects, at least one."""
         return replace(self, count=max(1, round(self.count * factor)))
 
+    @property
+    def megabytes(self) -> float:
+        """About how many MB all objects have together."""
+        pixels = self.encapsulated_bytes or self.rows * self.columns * 2 * self.frames
+        return self.count * (pixels + self.header_bytes) / 1e6
+
+
+def _frame_groups(number: int) -> list[tuple[str, Dataset]]:
+    """Return the functional group macros of one frame, each with its only item."""
+    content, position, plane, value, timing, frame, anatomy = (Dataset() for _ in range(7))
+    content.StackID, content.InStackPositionNumber = "1", number + 1
+    content.DimensionIndexValues, content.TemporalPositionIndex = [1, number + 1], 1
+    content.FrameAcquisitionNumber, content.FrameAcquisitionDuration = number, 12.5
+    position.ImagePositionPatient = [-100, -100, round(number * 0.5, 2)]
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    value.RescaleIntercept, value.RescaleSlope, value.RescaleType = "0", "1", "US"
+    timing.RepetitionTime, timing.FlipAngle, timing.EchoTrainLength = 500.0, 90.0, 1
+    frame.FrameType, frame.PixelPresentation = ["ORIGINAL", "PRIMARY", "DIXON", "WATER"], "MONOCHROME"
+    anatomy.FrameLaterality = "U"
+    return [
+        ("FrameContentSequence", content),
+        ("PlanePositionSequence", position),
+        ("PlaneOrientationSequence", plane),
+        ("PixelValueTransformationSequence", value),
+        ("MRTimingAndRelatedParametersSequence", timing),
+        ("MRImageFrameTypeSequence", frame),
+        ("FrameAnatomySequence", anatomy),
+    ]
+
 
 def _functional_groups(ds: Dataset) -> None:
-    frames = []
+    frames: list[Dataset] = []
     for number in range(ds.NumberOfFrames):
-        group, content, position, plane, value = (Dataset() for _ in range(5))
-        content.StackID, content.InStackPositionNumber = "1", number + 1
-        content.DimensionIndexValues, content.TemporalPositionIndex = [1, number + 1], 1
-        content.FrameAcquisitionNumber, content.FrameAcquisitionDuration = number, 12.5
-        position.ImagePositionPatient = [-100, -100, round(number * 0.5, 2)]
-        plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        value.RescaleIntercept, value.RescaleSlope, value.RescaleType = "0", "1", "US"
-        group.FrameContentSequence, group.PlanePositionSequence = Sequence([content]), Sequence([position])
-        group.PlaneOrientationSequence = Sequence([plane])
-        group.PixelValueTransformationSequence = Sequence([value])
-        timing, frame, anatomy = Dataset(), Dataset(), Dataset()
-        timing.RepetitionTime, timing.FlipAngle, timing.EchoTrainLength = 500.0, 90.0, 1
-        frame.FrameType, frame.PixelPresentation = ["ORIGINAL", "PRIMARY", "DIXON", "WATER"], "MONOCHROME"
-        anatomy.FrameLaterality = "U"
-        group.MRTimingAndRelatedParametersSequence = Sequence([timing])
-        group.MRImageFrameTypeSequence = Sequence([frame])
-        group.FrameAnatomySequence = Sequence([anatomy])
+        group = Dataset()
+        for keyword, item in _frame_groups(number):
+            setattr(group, keyword, Sequence([item]))
         frames.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
+
+
+def _nested_elements(ds: Dataset, elements: int) -> None:
+    """Add functional groups until there are so many elements; what each frame has varies."""
+    frames: list[Dataset] = []
+    count = 0
+    while count < elements:
+        group, left_out = Dataset(), len(frames) * 5 % 128
+        for at, (keyword, item) in enumerate(_frame_groups(len(frames))):
+            if at and left_out >> at & 1:
+                continue
+            setattr(group, keyword, Sequence([item]))
+            count += 1 + len(item)
+        frames.append(group)
+    ds.NumberOfFrames = len(frames)
+    ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
+
+
+def _private_elements(ds: Dataset, elements: int) -> None:
+    """Add so many private elements in blocks of 200."""
+    blocks = -(-elements // 200)
+    for at in range(blocks):
+        block = ds.private_block(0x1001 + at // 200 * 2, f"SYNTH BLOCK {at}", create=True)
+        for element in range(min(200, elements - at * 200)):
+            block.add_new(element, "LO", f"value {element}")
 
 
 WORKLOADS = {
@@ -91,9 +133,35 @@ WORKLOADS = {
         ),
         Workload("jll", "MR", MR, 600, 256, 256, transfer_syntax=JPEGLosslessSV1, encapsulated_bytes=60_000),
         # 20 MB of functional groups before 5.8 MB of pixels.
-        Workload("enhanced", "MR", ENHANCED_MR, 1, 8, 8, frames=45_000, make=_functional_groups),
+        Workload(
+            *("enhanced", "MR", ENHANCED_MR, 1, 8, 8),
+            frames=45_000,
+            header_bytes=20_000_000,
+            make=_functional_groups,
+        ),
     )
 }
+
+SIZES_MB = (0.5, 2, 10, 52, 524)
+ELEMENTS = (100, 1_000, 10_000, 98_000)
+"""With the rest of the header no more than the 100,000 that a node takes in one dataset."""
+
+
+def of_size(megabytes: float) -> Workload:
+    """Return a multi-frame workload whose objects have about so many MB."""
+    frames = max(1, round(megabytes / 0.524))
+    return Workload(f"us-{frames}", "US", US, max(1, round(100 / megabytes)), 512, 512, frames=frames)
+
+
+def with_elements(elements: int, *, nested: bool) -> Workload:
+    """Return small objects with so many elements: in nested sequences, or private ones at the top."""
+    make = partial(_nested_elements if nested else _private_elements, elements=elements)
+    return Workload(
+        f"{'nested' if nested else 'private'}-{elements}",
+        *("MR", ENHANCED_MR if nested else MR, max(4, min(400, 400_000 // elements)), 8, 8),
+        header_bytes=13_000 + elements * 20,
+        make=make,
+    )
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -179,7 +247,7 @@ def _pixels(ds: Dataset, workload: Workload, pool: bytes, index: int) -> None:
     ds.PixelSpacing, ds.SliceThickness = [0.703125, 0.703125], "1.0"
     ds.ImagePositionPatient = [-180, -180, round(index * 0.7 - 300, 3)]
     ds.ImageOrientationPatient, ds.SliceLocation = [1, 0, 0, 0, 1, 0], f"{index * 0.7 - 300:.3f}"
-    size = workload.encapsulated_bytes or workload.rows * workload.columns * 2 * workload.frames
+    size = workload.encapsulated_bytes or workload.rows * workload.columns * 2 * ds.get("NumberOfFrames", 1)
     start = index * 15838 % (len(pool) - min(size, len(pool) - 1))
     content = (pool * (size // len(pool) + 1))[:size] if size > len(pool) else pool[start : start + size]
     if workload.encapsulated_bytes:
