@@ -20,7 +20,6 @@ from deid_node.spool import schema
 
 _AT_A_TIME = 500_000
 _PER_STUDY, _PER_SERIES = 500, 100
-_UIDS = 10**37
 _PACE = Pace(12, 1.5, 300)
 _ITEMS = """
 WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last)
@@ -28,7 +27,7 @@ INSERT INTO item (id, object, state, route, profile, uid_digest, revision, sha25
   sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid, attributes, calling, called,
   address, association, kept, changed, removed, cleaned, warnings, received_at, done_at)
 SELECT n, hex(randomblob(15)), 'purged', 'default', hex(randomblob(32)), randomblob(32), 0, randomblob(32),
-  400, 500000, '1.2.840.10008.5.1.4.1.1.2', '2.25.' || (:uids + n), '1.2.840.10008.1.2.1',
+  400, 500000, '1.2.840.10008.5.1.4.1.1.2', '2.25.1' || printf('%037d', n), '1.2.840.10008.1.2.1',
   '2.25.' || (n / :per_study), '2.25.' || (n / :per_series), '{}', 'CT1', 'DEIDNODE', '192.0.2.7', 'a1b2c3',
   9, 9, 9, 9, '[]', 1, 1 FROM n
 """
@@ -55,7 +54,7 @@ def fill(spool: Path, rows: int) -> None:
         for first in range(1, rows + 1, _AT_A_TIME):
             span = {"first": first, "last": min(rows, first + _AT_A_TIME - 1)}
             conn.execute("BEGIN")
-            conn.execute(_ITEMS, {**span, "uids": _UIDS, "per_study": _PER_STUDY, "per_series": _PER_SERIES})
+            conn.execute(_ITEMS, {**span, "per_study": _PER_STUDY, "per_series": _PER_SERIES})
             conn.execute(_DELIVERIES, span)
             conn.execute("COMMIT")
         for statement in _COUNTS:

@@ -39,13 +39,8 @@ def page(results: dict[str, Any], peers: str, growth: str) -> str:
         peers: name of the picture with the ratios to peers.
         growth: name of the picture with the costs.
     """
-    aims = _table(
-        ("line", "what", "aim", "reached", ""),
-        (
-            (row["line"], row["what"], row["aim"], row["reached"] or "-", row["verdict"])
-            for row in results["aims"]
-        ),
-    )
+    keys = ("line", "what", "aim", "reached", "verdict")
+    aims = _table(keys, ([row[key] or "-" for key in keys] for row in results["aims"]))
     compared = [line for line in results["lines"] if line["growth"] is None]
     grown = [line for line in results["lines"] if line["growth"] is not None]
     parts = [_HEAD, "## What was aimed at\n", aims, "## Against peers\n", f"![ratios]({peers})\n"]
