@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from deid_node.spool import schema
 _AT_A_TIME = 500_000
 _PER_STUDY, _PER_SERIES = 500, 100
 _PACE = Pace(12, 1.5, 300)
+_IN_HASTE = ("journal_mode = OFF", "secure_delete = OFF", "cache_size = -2000000")
 _ITEMS = """
 WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last)
 INSERT INTO item (id, object, state, route, profile, uid_digest, revision, sha256, dataset_at, size,
@@ -51,6 +51,8 @@ def fill(spool: Path, rows: int) -> None:
     """Write the rows of so many objects into a new ledger."""
     with contextlib.closing(schema.connect(spool, durable=False)) as conn:
         schema.migrate(conn)
+        for pragma in _IN_HASTE:
+            conn.execute(f"PRAGMA {pragma}")
         for first in range(1, rows + 1, _AT_A_TIME):
             span = {"first": first, "last": min(rows, first + _AT_A_TIME - 1)}
             conn.execute("BEGIN")
@@ -59,11 +61,12 @@ def fill(spool: Path, rows: int) -> None:
             conn.execute("COMMIT")
         for statement in _COUNTS:
             conn.execute(statement)
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _take_out(spool: Path, rows: int) -> None:
-    with contextlib.closing(schema.connect(spool, durable=False)) as conn:
+def _take_out(state: Path, rows: int) -> None:
+    """Leave so many objects in the ledger, and an audit stream that has nothing to catch up with."""
+    shutil.rmtree(state / "audit", ignore_errors=True)
+    with contextlib.closing(schema.connect(state / "spool", durable=False)) as conn:
         conn.execute("BEGIN")
         for statement in _NEWER:
             conn.execute(statement, {"rows": rows})
@@ -86,7 +89,7 @@ class NodeWithHistory(Node):
             with self.serving(folder, self.store(folder / "out"), folder / "out", state) as running:
                 yield running
         finally:
-            _take_out(state / "spool", self.rows)
+            _take_out(state, self.rows)
 
     def _state(self, folder: Path) -> Path:
         """Return the state with the ledger, making it where it is not there yet."""
@@ -100,12 +103,6 @@ class NodeWithHistory(Node):
             with self.serving(first, self.store(first / "out"), first / "out", state):
                 pass  # makes the key and the folders
             fill(state / "spool", self.rows)
+            _take_out(state, self.rows)
             stamp.write_text(json.dumps(wanted))
         return state
-
-
-def rows_of(ledger: Path) -> int:
-    """Return how many objects a ledger has."""
-    with contextlib.closing(sqlite3.connect(ledger)) as conn:
-        found: int = conn.execute("SELECT count(*) FROM item").fetchone()[0]
-        return found
