@@ -229,7 +229,7 @@ def nesting() -> Iterator[Case]:
     for form in (EXPLICIT, IMPLICIT):
         for depth in (31, 32, 33, 64, 65, 200, 300, 1000, 10_000, 100_000):
             for undefined in (False, True):
-                dataset = form.dataset(_nested(form, depth, undefined))
+                dataset = form.dataset(nested(form, depth, undefined))
                 name = f"{depth} sequences {'open' if undefined else 'closed'}"
                 if depth <= 32:
                     yield passes(name, dataset, form)
@@ -237,7 +237,7 @@ def nesting() -> Iterator[Case]:
                     yield refused(name, dataset, form, (LimitExceeded,))
 
 
-def _nested(form: Form, depth: int, undefined: bool) -> bytes:
+def nested(form: Form, depth: int, undefined: bool) -> bytes:
     head = form.element(SEQUENCE, "SQ", length=0)[:-4]
     if undefined:
         opening = head + form.long(UNDEFINED) + form.tag(0xFFFEE000) + form.long(UNDEFINED)

@@ -51,7 +51,6 @@ _LOG: Final = structlog.get_logger(__name__)
 _ALWAYS: Final = (C_ECHO, C_STORE)
 _CONVERSATIONS: Final = (N_ACTION, N_EVENT_REPORT)
 _register: Final = threading.Lock()
-_REQUIRED: Final = ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "MessageID", "Priority")
 
 
 class PynetdicomAssociation(AcceptedAssociation):
@@ -125,17 +124,9 @@ class _Association(Association):
         return cast(BoundedSocket, self.dul.socket)
 
     def _came(self, event: Any) -> None:
-        """Wait until the message is answered; end the association for what pynetdicom would not answer."""
-        message = event.message
-        kind = type(message).__name__
-        if kind == "C_CANCEL_RQ":
-            return
-        self._socket.message_came()
-        if kind == "C_STORE_RQ":
-            command = message.command_set
-            complete = all(command.get(keyword) not in (None, "") for keyword in _REQUIRED)
-            if not complete or not message.data_set.getbuffer().nbytes:
-                self._socket.give_up(ProtocolViolation("command-not-answerable", AbortReason.USER))
+        """Read nothing more until the message is answered."""
+        if type(event.message).__name__ != "C_CANCEL_RQ":
+            self._socket.message_came()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         """Serve one message, then read on. A response belongs to the report that was sent."""
@@ -146,6 +137,8 @@ class _Association(Association):
             self.dimse.send_msg(_unrecognized(msg), context_id)
         elif msg.is_valid_request:
             super()._serve_request(msg, context_id)
+        elif isinstance(msg, C_STORE):  # which pynetdicom would not answer
+            self.dimse.send_msg(self._incomplete(msg, self._accepted_cx[context_id]), context_id)
         elif isinstance(msg, N_EVENT_REPORT) and self._is_reported:
             self._is_reported = False
         else:
@@ -169,7 +162,7 @@ class _Association(Association):
 
     def _store(self, event: Any) -> Dataset:
         try:
-            answer = self._stored(event)
+            answer = self._stored(event.request, event.context)
         except Exception as error:
             _LOG.error("dimse.intake_fault", step="store", error=type(error).__name__)
             answer = FAULT
@@ -179,19 +172,30 @@ class _Association(Association):
             status.ErrorComment = answer.comment
         return status
 
-    def _stored(self, event: Any) -> StoreAnswer:
-        request = event.request
-        content = request.DataSet.getbuffer()
+    def _incomplete(self, request: Any, context: Any) -> Any:
+        """Return the answer to a C-STORE-RQ without what it must have."""
+        answer = self._stored(
+            request, (context.context_id, context.abstract_syntax, context.transfer_syntax[0])
+        )
+        rsp: Any = C_STORE()
+        rsp.MessageIDBeingRespondedTo = request.MessageID
+        rsp.Status = int(answer.status)
+        if answer.comment and answer.status != StoreStatus.SUCCESS:
+            rsp.ErrorComment = answer.comment
+        return rsp
+
+    def _stored(self, request: Any, context: tuple[int, Any, Any]) -> StoreAnswer:
+        content = request.DataSet.getbuffer() if request.DataSet is not None else memoryview(b"")
         command = Command(
             field=CommandField.C_STORE_RQ,
             message_id=request.MessageID,
             responded_to=None,
             status=None,
-            sop_class_uid=str(request.AffectedSOPClassUID),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            sop_class_uid=str(request.AffectedSOPClassUID or ""),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
             has_dataset=bool(content),
         )
-        context_id, abstract_syntax, transfer_syntax = event.context
+        context_id, abstract_syntax, transfer_syntax = context
         taker = receive(self._intake, self._caller, command, str(abstract_syntax), str(transfer_syntax))
         reception = Reception(command, context_id, taker, self._limits.max_dataset_bytes)
         reception.feed(content)
