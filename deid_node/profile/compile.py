@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -245,7 +245,8 @@ class _Compilation:
             return tables.variant(_UNKNOWN_CLASS, frozenset())
         if self._json and self._last(lambda said: said.unlisted.sop_class) is None:
             return self._json.unlisted_sop_class
-        return _NO_TABLE
+        because = self._last(lambda said: said.unlisted.because)
+        return replace(_NO_TABLE, because=because) if because else _NO_TABLE
 
     def _ground(self) -> Ground:
         attribute = self._last(lambda said: said.unlisted.attribute)

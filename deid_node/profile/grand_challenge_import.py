@@ -35,14 +35,16 @@ def to_toml(text: str, file: str, name: str) -> Imported:
     unlisted = read.unlisted_sop_class
     lines = [
         f"# Imported from {file}, a procedure for DICOM {read.standard}.",
+        "# What is needed to read the pixels stays, also where the procedure does not list it.",
         f"name = {_quoted(name)}",
         f"version = {_quoted(re.sub(r'[^A-Za-z0-9._+-]', '-', read.version)[:16] or '1')}",
         'base = "none"',
         f"dummies = {_quoted(Dummies.GRAND_CHALLENGE)}",
         "",
         "[unlisted]",
-        f"sop_class = {_quoted(unlisted.action)}  # {_one_line(unlisted.because)}",
+        f"sop_class = {_quoted(unlisted.action)}",
         'attribute = "X"',
+        f"because = {_quoted(unlisted.because)}",
         "",
         "[[reject]]",
         f"when = {_quoted(BURNED_IN.when.text)}",

@@ -95,7 +95,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "identity": "removed, or kept by a profile that only routes",
     }
 )
-UNLISTED_KEYS: Final = ("sop_class", "attribute", "private")
+UNLISTED_KEYS: Final = ("sop_class", "attribute", "private", "because")
 GATE_KEYS: Final = ("when", "because", "stage")
 CHECK_KEYS: Final = tuple(one.name for one in fields(Checks))
 VALIDATE_KEYS: Final = ("when", "message", "level", "stage")
@@ -151,6 +151,7 @@ class Unlisted:
     sop_class: UnlistedClass | None = None
     attribute: Action | None = None
     private: UnlistedPrivate | None = None
+    because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,14 @@ class _Reading:
             self._choice(("unlisted", "sop_class"), table.get("sop_class"), UnlistedClass),
             self._unlisted_action(table.get("attribute")),
             self._choice(("unlisted", "private"), table.get("private"), UnlistedPrivate),
+            self._because(table.get("because")),
         )
+
+    def _because(self, value: object) -> str | None:
+        if value is None or (isinstance(value, str) and value):
+            return value
+        self._wrong(("unlisted", "because"), "because is a text: why a SOP class without a table is rejected")
+        return None
 
     def _unlisted_action(self, value: object) -> Action | None:
         if value is None or value in list(_UNLISTED_ACTIONS):

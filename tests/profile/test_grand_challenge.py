@@ -251,3 +251,10 @@ def test_an_imported_procedure_does_the_same(tmp_path: Path) -> None:
             assert kept_because_needed or dummy_for_type_1 or difference.selector in told
     assert procedure.dummies is Dummies.GRAND_CHALLENGE
     assert [gate.when for gate in procedure.rejects] == [gate.when for gate in original.rejects]
+
+
+def test_an_imported_procedure_rejects_other_classes_for_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "gc.toml").write_text(to_toml(json.dumps(document()), "procedure.json", "gc").text)
+
+    with pytest.raises(SOPClassNotSupported, match="Unsupported SOP Class"):
+        library.load(tmp_path / "gc.toml").table_for(PT)
