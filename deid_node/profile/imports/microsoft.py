@@ -18,8 +18,11 @@ from deid_node.profile.imports.draft import Draft, Written
 from deid_node.profile.imports.imported import Imported, Options
 from deid_node.profile.imports.jsonc import Value
 from deid_node.profile.imports.microsoft_methods import (
+    ALIASES,
+    ALREADY_SO,
     FIRST_FORM_DEFAULTS,
     METHODS,
+    SETTINGS,
     Method,
     NotCarriedOver,
     SettingError,
@@ -57,8 +60,9 @@ class _Rule:
 class _Reading:
     """Collects the rules of one file, and everything that is wrong with it."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, draft: Draft) -> None:
         self.file = file
+        self.draft = draft
         self.rules: list[_Rule] = []
         self.problems: list[str] = []
 
@@ -92,9 +96,23 @@ class _Reading:
         name = str(given.plain).casefold()
         if name not in METHODS:
             near = names.did_you_mean(str(given.plain), METHODS)
-            self.wrong(given.line, f"there is no method {str(given.plain)!r}{near}")
+            hint = near or "; a processor of your own becomes a function of your own here"
+            self.wrong(given.line, f"there is no method {str(given.plain)!r}{hint}")
             return None
         return name
+
+    def settings(self, value: Value | None) -> dict[str, Value]:
+        """Return settings by their lower case names; one that no method has is listed."""
+        if value is not None and not value.is_object and value.plain is not None:
+            self.wrong(value.line, "settings are an object")
+        found: dict[str, Value] = {}
+        for key, line, setting in _members(value):
+            name = ALIASES.get(key.casefold(), key.casefold())
+            harmless = ALREADY_SO.get(name, ())
+            if name not in SETTINGS and str(setting.plain).casefold() not in harmless:
+                self.draft.leave_out(line, key, "no setting of a method; it has no effect")
+            found[name] = setting
+        return found
 
 
 def read(text: str, file: str, name: str, options: Options) -> Imported:
@@ -104,14 +122,16 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
         ProfileError: the configuration is none; with every finding.
     """
     top = _top(text, file, "rules")
-    reading = _Reading(file)
-    defaults = {
-        _SETTING.sub("", key).casefold(): _settings(reading, value)
-        for key, _, value in _members(top.get("defaultSettings"))
-    }
-    custom_settings = top.get("customSettings") or top.get("customizedSettings")
-    custom = {key.casefold(): _settings(reading, value) for key, _, value in _members(custom_settings)}
     draft = _draft(file, name)
+    reading = _Reading(file, draft)
+    defaults: dict[str, dict[str, Value]] = {}
+    for key, line, value in _members(top.get("defaultSettings")):
+        method_name = _SETTING.sub("", key).casefold()
+        defaults[method_name] = reading.settings(value)
+        if method_name not in METHODS:
+            draft.leave_out(line, f"defaultSettings {key}", "there is no such method")
+    custom_settings = top.get("customSettings") or top.get("customizedSettings")
+    custom = {key.casefold(): reading.settings(value) for key, _, value in _members(custom_settings)}
     for rule in _rules(top, "rules", reading):
         selector, method = reading.selector(rule), reading.method(rule)
         given = dict(defaults.get(method or "", {}))
@@ -122,7 +142,7 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
                 near = names.did_you_mean(str(setting.plain), custom)
                 reading.wrong(setting.line, f"there are no customSettings {str(setting.plain)!r}{near}")
             given = dict(found or {})
-        given.update(_settings(reading, rule.get("params")))
+        given.update(reading.settings(rule.get("params")))
         _list_unknown(rule, _RULE_KEYS, draft)
         if selector is not None and method is not None:
             reading.rules.append(_Rule(selector, method, given, rule.line, _said(rule)))
@@ -141,9 +161,9 @@ def read_first_form(text: str, file: str, name: str, options: Options) -> Import
     top = _top(text, file, "dicomTagRules", "rules")
     if top.get("dicomTagRules") is None:
         return read(text, file, name, options)
-    reading = _Reading(file)
     draft = _draft(file, name)
-    parameters = _settings(reading, top.get("parameters"))
+    reading = _Reading(file, draft)
+    parameters = reading.settings(top.get("parameters"))
     for rule in _rules(top, "dicomTagRules", reading):
         selector, method = reading.selector(rule), reading.method(rule)
         own = {key.casefold(): value for key, _, value in rule.members or () if key.casefold() != "tag"}
@@ -209,12 +229,6 @@ def _rules(top: Value, key: str, reading: _Reading) -> Iterator[Value]:
 
 def _members(value: Value | None) -> tuple[tuple[str, int, Value], ...]:
     return value.members or () if value is not None else ()
-
-
-def _settings(reading: _Reading, value: Value | None) -> dict[str, Value]:
-    if value is not None and not value.is_object and value.plain is not None:
-        reading.wrong(value.line, "settings are an object")
-    return {key.casefold(): setting for key, _, setting in _members(value)}
 
 
 def _list_unknown(value: Value, known: Iterable[str], draft: Draft) -> None:

@@ -249,6 +249,16 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "refreshuid": _method(refresh_uid),
     }
 )
+# Lower case names: what a method asks for, what only the first form has, what earlier versions called so.
+SETTINGS: Final = frozenset(
+    "enablepartialagesforredact enablepartialdatesforredact enablepartialzipcodesforredact"
+    " restrictedzipcodetabulationareas span roundto rangetype dateshiftkey dateshiftscope dateshiftrange"
+    " cryptohashkey cryptohashtype matchinputstringlength encryptkey replacewith".split()
+)
+ALIASES: Final[Mapping[str, str]] = MappingProxyType({"cryptohashfunction": "cryptohashtype"})
+ALREADY_SO: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"distribution": ("uniform",), "encryptfunction": ("aes", "symmetric")}
+)
 FIRST_FORM_DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
     {"span": 0, "rangeType": "Fixed", "roundTo": 2}
 )

@@ -527,3 +527,28 @@ def test_ms_v12_private_groups_of_an_object_of_the_tool(tmp_path: Path) -> None:
 
     assert any(element.tag.is_private for element in before)
     assert not any(element.tag.is_private for element in ds)
+
+
+# --- settings that no method has ------------------------------------------------------------------
+
+
+def test_a_setting_that_no_method_has_is_listed_and_a_former_name_is_understood() -> None:
+    text = """{
+        "rules": [{"tag": "PatientID", "method": "cryptoHash", "params": {"salt": "x"}}],
+        "defaultSettings": {
+            "cryptoHashDefaultSetting": {"cryptoHashKey": "123", "cryptoHashFunction": "Sha512"},
+            "perturbDefaultSetting": {"span": "1", "distribution": "Uniform"},
+            "encryptDefaultSetting": {"encryptFunction": "RSA"},
+            "generalize": {"cases": {}}
+        }
+    }"""
+
+    result = imported("microsoft", text, "rules.json")
+
+    assert [(one.where, one.what) for one in result.left_out] == [
+        ("rules.json line 2", "salt"),
+        ("rules.json line 6", "encryptFunction"),
+        ("rules.json line 7", "cases"),
+        ("rules.json line 7", "defaultSettings generalize"),
+    ]
+    assert 'algorithm = "sha512"' in result.toml
