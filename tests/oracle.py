@@ -34,6 +34,7 @@ _TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 _IDENTIFYING = frozenset("LO SH ST LT UT UC PN UR AE".split())
 # Below are the groups of commands, file meta information and directories (PS3.5 7.8.1).
 _FIRST_TAG = 0x00080000
+_NO_TAG = 0xFFFF0000
 _BYTES = frozenset("OB OD OF OL OV OW UN".split())
 
 
@@ -130,7 +131,7 @@ class Oracle:
         }
         new: Tree = {}
         for tag, (vr, value) in tree.items():
-            if tag < _FIRST_TAG:
+            if not _FIRST_TAG <= tag < _NO_TAG:
                 continue
             meant = _meant(tag, vr, value)
             rule = self._rule(table, tag, meant, creators)

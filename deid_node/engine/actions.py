@@ -34,6 +34,7 @@ _LONGEST_SHORT_VALUE: Final = 0xFFFE
 _KNOWN_UIDS: Final = 4096
 # Groups below belong to commands, file meta information and directories (PS3.5 7.8.1, PS3.7, PS3.10).
 _FIRST_GROUP: Final = 0x0008
+_NO_GROUP: Final = 0xFFFF
 _PIXEL_GROUP: Final = 0x7FE0
 
 # D on a sequence: every leaf a dummy whatever the table says; UIDs inside stay consistent (C-7).
@@ -53,8 +54,8 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     Args:
         vr: what the element is: its own VR, or the dictionary's where it is coded as UN.
     """
-    if not code >> 16 & 0xFFFF or code >> 32 < _FIRST_GROUP:
-        return b""  # group lengths (PS3.5 7.2) and the groups of commands and files are never copied
+    if not code >> 16 & 0xFFFF or not _FIRST_GROUP <= code >> 32 < _NO_GROUP:
+        return b""  # group lengths (PS3.5 7.2) and groups that no dataset has (7.1) are never copied
     if rule.action is Action.R:
         return Reject(rule)
     if rule.action is Action.X:

@@ -413,7 +413,7 @@ def meant_vr(code: int, creator: str | None = None) -> str:
 
 def private_decision(plan: Plan, code: int) -> Entry | None:
     """Return how an element of an odd group is decided by its creator, None when it is not."""
-    if not code >> 32 & 1 or not plan.table.private:
+    if not code >> 32 & 1 or code >> 32 == 0xFFFF or not plan.table.private:
         return None
     element = code >> 16 & 0xFFFF
     if 0x10 <= element <= 0xFF:

@@ -8,6 +8,7 @@ from deid_node.errors import Malformed
 from deid_node.profile.basic import basic_procedure
 from deid_node.profile.procedure import Action
 from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, UNDEFINED, Form, procedure, run
+from tests.seeds.objects import KEEP_ALL, deidentified, item, items, made
 
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 _EXPLICIT_FORMS = pytest.mark.parametrize("form", (EXPLICIT, BIG), ids=lambda form: form.name)
@@ -342,3 +343,19 @@ def test_pixels_are_not_searched_for_identifiers() -> None:
         output = run(_DEIDENTIFYING, dataset, piece_bytes=piece_bytes)
 
         assert output.endswith(EXPLICIT.element(0x7FE00010, "OW", b"\0LEE\0\0"))
+
+
+@pytest.mark.parametrize("private", ["K", "safe"])
+def test_groups_that_no_dataset_has_are_absent_at_every_depth(private: str) -> None:
+    ds = made(ReferencedStudySequence=items(item(StudyInstanceUID="1.2.3")))
+    for level in (ds, ds.ReferencedStudySequence[0]):
+        for group in (0x0007, 0xFFFF):
+            level.add_new(group << 16 | 0x0010, "LO", "GEMS_ACQU_01")
+            level.add_new(group << 16 | 0x1023, "LO", "value")
+        level.add_new(0x00190010, "LO", "GEMS_ACQU_01")
+        level.add_new(0x00191023, "DS", "5")
+
+    after = deidentified(f'{KEEP_ALL}private = "{private}"\n', ds)
+
+    for level in (after, after.ReferencedStudySequence[0]):
+        assert {elem.tag.group for elem in level if elem.tag.is_private} == {0x0019}

@@ -40,6 +40,8 @@ _STEPPED: Final = {
     "": "no row is written",
 }
 _WIDTH: Final = 100
+_ALL_OF_GROUP: Final = 0xFFFF
+_ILLEGAL_GROUPS: Final = (0x0001, 0x0003, 0x0005, 0x0007, 0xFFFF)
 _IDENTIFIES_OBJECT: Final = (0x00080018, 0x0020000D, 0x0020000E)  # SOP, Study, Series Instance UID
 _SEARCHED: Final = (0x00100010, 0x00100020, 0x00080050)  # Patient Name, Patient ID, Accession Number
 _SPARES: Final = frozenset({"K", "R", "U", "C", "uid", "keep"})
@@ -182,9 +184,16 @@ class Draft:
                 self.warnings.append(f'{self.file}: {text}; write {keyword} = "K" to keep it')
 
     def _leave_rebuilt(self) -> None:
-        """Drop rows about the file meta information: it is always made new, as such rows ask for."""
+        """Drop rows about what is always made new, and about groups that are always removed."""
         for rows in (self.rows, self.values):
             for row in list(rows):
+                step = row.parsed.last
+                if step.mask >> 16 == _ALL_OF_GROUP and step.value >> 16 in _ILLEGAL_GROUPS:
+                    rows.remove(row)
+                    if row.what != "X":
+                        why = "no standard or private group has this number (PS3.5 7.1); always removed"
+                        self.leave_out(row.line, row.source, why)
+                    continue
                 tag = row.parsed.last.tag
                 if tag is not None and protected.is_rebuilt(tag):
                     rows.remove(row)

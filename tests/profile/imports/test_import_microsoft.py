@@ -552,3 +552,14 @@ def test_a_setting_that_no_method_has_is_listed_and_a_former_name_is_understood(
         ("rules.json line 7", "defaultSettings generalize"),
     ]
     assert 'algorithm = "sha512"' in result.toml
+
+
+def test_a_group_that_no_dataset_has_is_removed_and_a_row_that_keeps_it_listed() -> None:
+    result = configuration(
+        {"tag": "0001,xxxx", "method": "keep"},
+        {"tag": "FFFF,xxxx", "method": "keep"},
+        {"tag": "0007,xxxx", "method": "remove"},
+    )
+
+    assert ["PS3.5 7.1" in one.why for one in result.left_out] == [True, True]
+    assert "xxxx" not in result.toml.split("# Not as in")[0]
