@@ -18,7 +18,12 @@ from deid_node.errors import ProfileError
 from deid_node.profile import names, params
 from deid_node.profile.basic_rules import decide
 from deid_node.profile.imports import dicom_curate_script, jsonc
-from deid_node.profile.imports.dicom_curate_options import CurateOptions, OptionsReader
+from deid_node.profile.imports.dicom_curate_options import (
+    READERS,
+    CurateOptions,
+    OptionsReader,
+    composed,
+)
 from deid_node.profile.imports.draft import Draft
 from deid_node.profile.imports.imported import Imported, Options
 from deid_node.profile.imports.jsonc import Value
@@ -27,6 +32,7 @@ from deid_node.profile.procedure import Action, Dummies
 from deid_node.standard import confidentiality, dictionary
 
 VERSION: Final = "3.0"
+_INNER: Final = "curationSpec"
 _KEYS: Final = ("version", "hostProps", "dicomPS315EOptions", "dateOffset", "excludedFiletypes")
 _SKIPPED_ANYWAY: Final = frozenset({"dicomdir", "dicomdir.dir", "thumbs.db", ".ds_store", "desktop.ini"})
 _DATE_VRS: Final = ("DA", "DT", "TM")
@@ -57,6 +63,7 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
     reading = OptionsReader(file)
     if not top.is_object:
         raise ProfileError(f"{file}: the top is not an object")
+    top = _specification(top, draft)
     _check_version(top, reading)
     given = top.get("dicomPS315EOptions")
     offset = _offset(top, reading)
@@ -64,6 +71,23 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
     draft.head = [f"Imported from {file}, a specification of dicom-curate."]
     _write(given, offset, reading, draft, options)
     return draft.finish()
+
+
+def _specification(top: Value, draft: Draft) -> Value:
+    """Return the specification of a file: the whole of it, what it says about a run left out, or its options.
+
+    A file may hold the options alone.
+    """
+    inner = top.get(_INNER)
+    if inner is not None and inner.is_object:
+        for key, line, _ in top.members or ():
+            if key != _INNER:
+                draft.leave_out(line, key, "how the tool is run; a profile says what is done to objects")
+        return inner
+    if not any(key in READERS for key, _, _ in top.members or ()):
+        return top
+    members = (("version", top.line, Value(top.line, VERSION)), ("dicomPS315EOptions", top.line, top))
+    return Value(top.line, members=members)
 
 
 def _read_script(text: str, draft: Draft, options: Options) -> Imported:
@@ -74,15 +98,15 @@ def _read_script(text: str, draft: Draft, options: Options) -> Imported:
     ]
     given = None
     for part in dicom_curate_script.parts(text):
-        if part.name == "dicomPS315EOptions":
-            given = dicom_curate_script.literal(part, draft.file)
+        if part.name == dicom_curate_script.OPTIONS:
+            found = dicom_curate_script.literal(part, draft.file)
             trial = OptionsReader(draft.file)
-            if given is not None and given.is_object:
-                trial.options(given)
-            if given is not None and not trial.problems:
+            if found is not None and found.is_object:
+                trial.options(found)
+            if found is not None and not trial.problems:
+                given = composed(given, found)
                 continue
-            given = None
-        if part.name != "version":
+        if part.name != "version" or re.fullmatch(r"[\"'](?!3(?:\.0)?[\"']).*", part.value):
             draft.leave_out(part.line, part.name, part.advice)
     if not draft.left_out:
         draft.leave_out(1, "the script", "JavaScript cannot be carried over, and no part of it is known")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -123,3 +123,21 @@ READERS: Final[Mapping[str, Read]] = MappingProxyType(
         "retainInstitutionIdentityOption": _institution,
     }
 )
+_UNITED: Final = ("cleanDescriptorsExceptions", "retainPatientCharacteristicsOption")
+
+
+def composed(below: Value | None, above: Value) -> Value:
+    """Return the options of two parts of a specification (row DC-29).
+
+    Those of the later part win; of two lists of keywords both count, unless the later says false. 'Off'
+    takes all options back, and what comes after it begins anew.
+    """
+    if below is None or not below.is_object or not above.is_object:
+        return above
+    members = {key: (key, line, value) for key, line, value in below.members or ()}
+    for key, line, value in above.members or ():
+        former = members.get(key)
+        if key in _UNITED and value.items is not None and former is not None:
+            value = replace(value, items=(*(former[2].items or ()), *value.items))
+        members[key] = (key, line, value)
+    return replace(above, members=tuple(members.values()))

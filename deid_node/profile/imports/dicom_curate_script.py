@@ -16,6 +16,7 @@ from deid_node.errors import ProfileError
 from deid_node.profile.imports import jsonc
 from deid_node.profile.imports.jsonc import Value
 
+OPTIONS: Final = "dicomPS315EOptions"
 PARTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "version": "the version of the specification",
@@ -23,10 +24,13 @@ PARTS: Final[Mapping[str, str]] = MappingProxyType(
         "inputPathPattern": "names of input folders; write the values that it takes from them as [set] rows",
         "dicomPS315EOptions": "options that are no plain list; write them as options of the profile",
         "modifyDicomHeader": "a function that writes attributes; write rows or [set] values",
+        "modifyDicomHeaders": "a function that writes attributes; write rows or [set] values",
         "modifications": "a function that writes attributes and paths; write rows, [set] values, a template",
         "outputFilePathComponents": "a function; give a path template with --template",
         "errors": "a function; write [[validate]] rules",
         "validation": "a function; write [[validate]] rules",
+        "identifiers": "values for its functions; write them where rows need them",
+        "mappingCsvHeaders": 'columns of a CSV table; write [tables] and do = "lookup" rows',
         "additionalData": 'lookups in a CSV table; write [tables] and do = "lookup" rows',
         "excludedFiletypes": "names of files; a profile knows none",
         "preExclude": "a function; write an [[exclude]] gate",
@@ -42,6 +46,8 @@ _SCRIPT: Final = re.compile(
     r"|\brequire\s*\(|\bmodule\.exports\b"
 )
 _NAME: Final = re.compile(rf"(?<![\w$.])(?P<name>{'|'.join(PARTS)})\s*(?P<after>[:(,=}}])")
+_MEMBER: Final = re.compile(r"([A-Za-z_$][\w$]*)\s*(?=[:(,}])|\S")
+_IN_BACKTICKS: Final = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 _OPENING: Final = "({["
 _CLOSING: Final = ")}]"
 
@@ -57,7 +63,8 @@ class Part:
     @property
     def advice(self) -> str:
         """What a person does about it."""
-        return f"JavaScript cannot be carried over: {PARTS[self.name]}"
+        known = PARTS.get(self.name, "not a part of a specification that is known here")
+        return f"JavaScript cannot be carried over: {known}"
 
 
 def is_script(text: str) -> bool:
@@ -69,16 +76,25 @@ def is_script(text: str) -> bool:
 
 
 def parts(text: str) -> Iterator[Part]:
-    """Yield the named parts in their order, each name once."""
+    """Yield the named parts in their order, each name once, but all options: a specification may be composed.
+
+    Beside the names that are known, everything that stands beside the options is a part.
+    """
+    text = _unwrapped(text)
     blank = _blanked(text)
+    named = {
+        found.start(): (found["name"], found.end())
+        for found in _NAME.finditer(blank)
+        if found["after"] != "," or _is_in_object(blank, found.start())
+    }
+    for position, (name, _) in list(named.items()):
+        if name == OPTIONS:
+            named.update((at, (other, end)) for at, other, end in _beside(blank, position))
     seen: set[str] = set()
-    for found in _NAME.finditer(blank):
-        name = found["name"]
-        if name in seen or (found["after"] == "," and not _is_in_object(blank, found.start())):
-            continue
-        seen.add(name)
-        begin = found.end()
-        yield Part(name, text.count("\n", 0, found.start()) + 1, _value(text, blank, begin))
+    for position, (name, begin) in sorted(named.items()):
+        if name not in seen or name == OPTIONS:
+            seen.add(name)
+            yield Part(name, text.count("\n", 0, position) + 1, _value(text, blank, begin))
 
 
 def literal(part: Part, file: str) -> Value | None:
@@ -88,6 +104,44 @@ def literal(part: Part, file: str) -> Value | None:
         return jsonc.parse(padded, file, relaxed=True)
     except ProfileError:
         return None
+
+
+def _unwrapped(text: str) -> str:
+    """Return a program that stands in a text of another one, at its lines; others as they are."""
+    if OPTIONS in _blanked(text):
+        return text
+    for found in _IN_BACKTICKS.finditer(text):
+        if OPTIONS in found[1]:
+            return "\n" * text.count("\n", 0, found.start(1)) + found[1]
+    return text
+
+
+def _opening(blank: str, position: int) -> int:
+    """Return where the bracket around a position opens, -1 when nothing is around it."""
+    depth = 0
+    for begin in range(position - 1, -1, -1):
+        if blank[begin] in _CLOSING:
+            depth += 1
+        elif blank[begin] in _OPENING:
+            if depth == 0:
+                return begin
+            depth -= 1
+    return -1
+
+
+def _beside(blank: str, position: int) -> Iterator[tuple[int, str, int]]:
+    """Yield (position, name, end) of the members of the object that a member stands in."""
+    begin = _opening(blank, position)
+    depth = 0
+    is_new = True
+    for found in _MEMBER.finditer(blank, begin + 1):
+        character = found[0][0]
+        if depth == 0 and is_new and found[1]:
+            yield found.start(), found[1], found.end() + 1
+        is_new = depth == 0 and character == ","
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if depth < 0:
+            return
 
 
 def _blanked(text: str) -> str:

@@ -331,3 +331,73 @@ def test_a_malformed_specification_is_one_clear_error(text: str, says: str) -> N
 
     assert len(caught.value.problems) == 1
     assert says in caught.value.problems[0]
+
+
+# --- other forms ----------------------------------------------------------------------------------
+
+
+def test_the_options_alone_are_a_specification() -> None:
+    options = '{"retainDeviceIdentityOption": true, "retainUIDsOption": "On"}'
+
+    alone = imported("dicom-curate", options, "spec.json")
+    whole = imported("dicom-curate", f'{{"version": "3.0", "dicomPS315EOptions": {options}}}', "spec.json")
+
+    assert alone.toml == whole.toml
+    assert not alone.left_out
+
+
+def test_a_specification_inside_the_settings_of_a_run_is_read_and_the_run_is_listed() -> None:
+    text = '{"inputType": "directory",\n"curationSpec": {"version": "3.0", "dicomPS315EOptions": {}}}'
+
+    result = imported("dicom-curate", text, "run.json")
+
+    assert [(one.where, one.what) for one in result.left_out] == [("run.json line 1", "inputType")]
+    assert 'base = "PS3.15"' in result.toml
+
+
+COMPOSED = """import { parser } from 'x'
+export const spec = () => [
+  () => ({ spec: {
+    version: '3.0',
+    dicomPS315EOptions: {
+      cleanDescriptorsExceptions: ['SeriesDescription'],
+      retainPatientCharacteristicsOption: ['PatientAge'],
+      retainDeviceIdentityOption: true,
+    },
+    somethingNew: { nested: 1 },
+    modifyDicomHeaders(parser) { return { PatientID: 'x' } },
+  } }),
+  () => ({ spec: {
+    version: '3.0',
+    dicomPS315EOptions: {
+      cleanDescriptorsExceptions: ['StudyDescription'],
+      retainPatientCharacteristicsOption: false,
+    },
+  } }),
+]
+"""
+
+
+def test_dc_v17_the_options_of_a_composed_script_are_composed() -> None:
+    result = imported("dicom-curate", COMPOSED, "spec.ts")
+
+    assert 'StudyDescription = "K"' in result.toml
+    assert 'SeriesDescription = "K"' in result.toml
+    assert "PatientAge" not in result.toml
+    assert "retain-device-identity" in result.toml
+
+
+def test_what_stands_beside_the_options_is_listed_whatever_it_is_called() -> None:
+    result = imported("dicom-curate", COMPOSED, "spec.ts")
+
+    assert [(one.where, one.what) for one in result.left_out] == [
+        ("spec.ts line 10", "somethingNew"),
+        ("spec.ts line 11", "modifyDicomHeaders"),
+    ]
+
+
+def test_a_script_inside_a_text_is_read_at_its_lines() -> None:
+    result = imported("dicom-curate", f"export const sample = `\n{COMPOSED}`", "spec.ts")
+
+    assert [one.where for one in result.left_out] == ["spec.ts line 11", "spec.ts line 12"]
+    assert 'StudyDescription = "K"' in result.toml
