@@ -13,10 +13,11 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
-from deid_node.profile.imports import jsonc
+from deid_node.profile.imports import jsonc, pfdicom_command
 from deid_node.profile.imports.draft import Draft, Written, as_template
 from deid_node.profile.imports.fitting import LONGEST, set_value, value_row
 from deid_node.profile.imports.imported import Imported, Options
+from deid_node.profile.layers import matched
 from deid_node.profile.places import Place
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
@@ -61,6 +62,7 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
         ProfileError: neither JSON nor delimited text.
     """
     draft = Draft(name, file)
+    text, options = pfdicom_command.unwrapped(text, file, options)
     is_json = text.lstrip().startswith(("{", "//", "/*"))
     pairs = list(_json_pairs(text, draft)) if is_json else list(_text_pairs(text, file, options))
     if not pairs:
@@ -257,6 +259,8 @@ def _write_regex(pair: _Pair, draft: Draft) -> None:
         selector = Selector.parse(pair.key)
     except ProfileError as error:
         raise _NotSaid(str(error).split(": ", 1)[-1]) from None
+    if not matched(selector.last):
+        draft.warn(pair.line, f"{pair.key} meets no attribute of the dictionary")
     parts = _parts(pair, draft)
     only = parts[0] if len(parts) == 1 else _Part()
     if only.function in _FUNCTIONS and only.of == _OWN:
@@ -303,4 +307,4 @@ def _cut(parts: list[_Part], vr: str, pair: _Pair, draft: Draft) -> list[_Part]:
 
 
 def _said(pair: _Pair) -> str:
-    return f"{pair.key}: {pair.value}"
+    return " ".join(f"{pair.key}: {pair.value}".split())
