@@ -405,8 +405,7 @@ class Body:
             return False
         shape, end = found
         b = bytes(memoryview(self._buffer)[:end])
-        gates = self._subject.gates
-        if self._subject.residual([b]) or (gates is not None and gates.concern(b, frame.encoding)):
+        if self._subject.residual([b]):
             return False
         number = end // shape.length
         self._budget.spend(number * shape.elements, number * shape.items - 1)

@@ -73,6 +73,10 @@ class Shapes:
         )
         if counts is None:
             return
+        gates = place.subject.gates
+        fixed = b"".join(part for part in parts if isinstance(part, bytes))
+        if gates is not None and gates.concern(fixed, place.encoding):
+            return  # a gate looks at the values of such items
         key = tuple(parts)
         seen = self._candidates.get(key, 0) + 1
         if len(self._candidates) >= _MOST_CANDIDATES:

@@ -113,8 +113,9 @@ class LateGates:
 
     def concern(self, b: bytes, encoding: Encoding) -> bool:
         """Tell whether an attribute that a gate looks at may stand in some bytes."""
-        forms = (encoding, IMPLICIT_LITTLE)
-        return any(b.find(form.tag_bytes(tag)) >= 0 for tag in self._tags for form in forms)
+        # Sequences that are coded as UN are little endian in every encoding (PS3.5 6.2.2).
+        sought = {form.tag_bytes(tag) for tag in self._tags for form in (encoding, IMPLICIT_LITTLE)}
+        return any(map(b.__contains__, sought))
 
     def look(self, b: bytes, elements: list[Element], encoding: Encoding, charsets: tuple[str, ...]) -> None:
         """Show elements to the gates.

@@ -10,7 +10,9 @@ from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.engine.shapes import Shapes
-from deid_node.profile.procedure import Action, Procedure, Rule, Table
+from deid_node.errors import Rejected
+from deid_node.profile.conditions import Condition
+from deid_node.profile.procedure import Action, Gate, Procedure, Rule, Table
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -24,6 +26,7 @@ ROWS = {
     0x00209111: Rule(Action.K),
     0x00209113: Rule(Action.K),
     0x00209161: Rule(Action.U),
+    0x00280301: Rule(Action.K),
     0x52009230: Rule(Action.K),
 }
 
@@ -57,7 +60,10 @@ def dataset(frames: list[bytes], name: bytes = b"Planted^Name") -> bytes:
 
 def deidentifier(limits: Limits) -> Deidentifier:
     table = Table(rules=ROWS, unlisted=Rule(Action.X))
-    procedure = Procedure("test", "1", {ENHANCED_MR: table}, Rule(Action.R), method="deid_node: test")
+    burned = Gate(Condition.parse("BurnedInAnnotation == 'YES'"), "text may be burned in")
+    procedure = Procedure(
+        "test", "1", {ENHANCED_MR: table}, Rule(Action.R), method="deid_node: test", rejects=(burned,)
+    )
     return Deidentifier(procedure, Pseudonyms(Key(b"k" * 32)), limits=limits)
 
 
@@ -123,3 +129,13 @@ def test_a_name_in_one_of_many_frames_does_not_come_out() -> None:
 
     assert b"PLANTED" not in out
     assert b"12345678" in out
+
+
+def test_a_gate_sees_one_of_many_frames() -> None:
+    frames = [
+        frame(number, extra=element(0x00280301, "CS", b"YES" if number == 250 else b"NO  "))
+        for number in range(300)
+    ]
+
+    with pytest.raises(Rejected, match="burned in"):
+        rewritten(dataset(frames), 1000, STREAMED)
