@@ -6,6 +6,8 @@ No message carries an attribute value: what, where and what would be right, neve
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class DeidNodeError(Exception):
     """Base of every error that deid_node raises on purpose."""
@@ -50,6 +52,13 @@ class ObjectRefused(DeidNodeError):
         self.reason = message
         if code:
             self.code = code
+
+    def at(self, path: str) -> Self:
+        """Say where it was, if nobody did before, and return it."""
+        if not self.path:
+            self.path = path
+            self.args = (f"{self.reason} (at {path})",)
+        return self
 
 
 class Rejected(ObjectRefused):

@@ -18,7 +18,7 @@ from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
 from deid_node.engine.values import ValueFunction, asks_others, value_function
-from deid_node.errors import Fault, Malformed, Rejected
+from deid_node.errors import Fault, Malformed, ObjectRefused, Rejected
 from deid_node.profile.procedure import Action, Dummies, Rule, Table
 from deid_node.profile.protected import PROTECTED
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
@@ -384,5 +384,8 @@ class _Value:
         place.subject.personal += 1
         place.subject.fickle += self.asks_others
         value = place.b[element[2] : element[3]]
-        new = self.function(value, self.vr, element, place)
+        try:
+            new = self.function(value, self.vr, element, place)
+        except ObjectRefused as refusal:
+            raise refusal.at(path_of(element, place)) from None
         return b"" if new is None else rebuilt(element, place, new)

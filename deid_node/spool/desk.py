@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from deid_node.errors import SpoolError
-from deid_node.spool import counts, ledger, schema
+from deid_node.spool import counts, ledger, schema, sealed_rows
 from deid_node.spool.counts import StudyCounts
+from deid_node.spool.entry import Refusal
+from deid_node.spool.envelope import erase_file
 from deid_node.spool.outcomes import DeliveryState
-from deid_node.spool.recovery import place
+from deid_node.spool.recovery import place, sealed_place
+from deid_node.spool.sealed_rows import SealedRow
 
 UNSETTLED: Final = frozenset(
     {
@@ -105,6 +108,19 @@ class RefusalCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedCounts:
+    """Originals that wait to be de-identified, and what those that are held wait for."""
+
+    route: str
+    state: str
+    code: str
+    reason: str
+    path: str
+    objects: int
+    oldest_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolStatus:
     """Everything the ledger knows, in counts of one moment."""
 
@@ -113,6 +129,7 @@ class SpoolStatus:
     destinations: Mapping[str, Mapping[DeliveryState, int]]
     oldest_unsettled_at: Mapping[str, float]
     outages: Mapping[str, Outage]
+    sealed: tuple[SealedCounts, ...]
 
 
 _QUEUE: Final = """
@@ -129,6 +146,10 @@ _BY_REFUSAL: Final = """
 SELECT route, code, reason, count(DISTINCT CASE digest WHEN x'' THEN CAST(id AS BLOB) ELSE digest END),
   sum(count), max(last_at)
 FROM refusal GROUP BY route, code, reason ORDER BY max(last_at) DESC
+"""
+_BY_SEALED: Final = """
+SELECT route, state, code, reason, path, count(*), min(received_at)
+FROM sealed GROUP BY route, state, code, reason, path ORDER BY min(received_at)
 """
 
 
@@ -162,6 +183,7 @@ class Desk:
             found = counts.count(conn, UNSETTLED)
             refusals = conn.execute(_BY_REFUSAL).fetchall()
             outages = _outages(conn)
+            sealed = conn.execute(_BY_SEALED).fetchall()
             conn.execute("COMMIT")
         return SpoolStatus(
             found.studies,
@@ -169,6 +191,7 @@ class Desk:
             found.destinations,
             found.oldest_unsettled_at,
             outages,
+            tuple(SealedCounts(*row) for row in sealed),
         )
 
     def outages(self) -> dict[str, Outage]:
@@ -272,6 +295,59 @@ class Desk:
                 some, after, more = ledger.prune(conn, before, after, _PRUNED_AT_A_TIME)
             deleted += some
         return deleted
+
+    def sealed(self, codes: Collection[str] = (), *, limit: int = -1) -> list[SealedRow]:
+        """Return the originals that wait to be de-identified, the oldest first.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            return sealed_rows.listed(conn, codes, limit)
+
+    def sealed_counts(self) -> list[SealedCounts]:
+        """Count the originals that wait to be de-identified, by route, state and what they wait for.
+
+        Raises:
+            SpoolError: there is no ledger that can be read.
+        """
+        with self._reading() as conn:
+            return [SealedCounts(*row) for row in conn.execute(_BY_SEALED)]
+
+    def release_sealed(self, ids: Collection[int] = (), codes: Collection[str] = ()) -> int:
+        """Let originals that are held be tried again, all of them when none is chosen; returns how many.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        with self._writing() as conn:
+            return sealed_rows.release(conn, time.time(), ids=ids, codes=codes)
+
+    def drop_sealed(self, ids: Collection[int] = (), codes: Collection[str] = ()) -> int:
+        """Give originals up and erase them; one that is being de-identified is left alone.
+
+        Returns how many were dropped; each is in the ledger as not taken.
+
+        Raises:
+            SpoolError: nothing is chosen, or the ledger cannot be written.
+        """
+        if not ids and not codes:
+            raise SpoolError("Say which originals to drop: numbers, or a code.")
+        with self._writing() as conn:
+            rows = sealed_rows.take_out(conn, ids, codes)
+            for row in rows:
+                refusal = Refusal(
+                    row.route, "dropped", "given up by a person", sop_class_uid=row.sop_class_uid
+                )
+                ledger.refuse(conn, refusal, time.time())
+        root_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for row in rows:
+                with contextlib.suppress(OSError):  # the next start erases it
+                    erase_file(sealed_place(row.object), root_fd, durable=True)
+        finally:
+            os.close(root_fd)
+        return len(rows)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -82,8 +82,17 @@ class Envelopes:
         return head == MAGIC + self._name
 
 
-def erase(fd: int, *, durable: bool = True) -> None:
-    """Overwrite the wrapped key of an open file: what it holds is gone with it. Raises OSError."""
-    os.pwrite(fd, bytes(_WRAPPED), _WRAPPED_AT)
-    if durable:
-        os.fdatasync(fd)
+def erase_file(path: str, root_fd: int, *, durable: bool) -> None:
+    """Overwrite the wrapped key of a sealed file, with which all that it holds is gone, and remove it.
+
+    Raises:
+        OSError: it is not there, or cannot be written.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=root_fd)
+    try:
+        os.pwrite(fd, bytes(_WRAPPED), _WRAPPED_AT)
+        if durable:
+            os.fdatasync(fd)
+    finally:
+        os.close(fd)
+    os.unlink(path, dir_fd=root_fd)

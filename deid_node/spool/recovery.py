@@ -12,13 +12,16 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-from deid_node.spool import ledger
+from deid_node.spool import ledger, sealed_rows
+from deid_node.spool.envelope import erase_file
 from deid_node.spool.failpoint import reach
 from deid_node.spool.outcomes import HeldFor
 
 INCOMING: Final = "incoming"
 OBJECTS: Final = "objects"
+SEALED: Final = "sealed"
 SUFFIX: Final = ".dcm"
+SEALED_SUFFIX: Final = ".sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,20 @@ def place(name: str) -> str:
     return f"{OBJECTS}/{name[:2]}/{name}{SUFFIX}"
 
 
+def sealed_files(root: str) -> dict[str, int]:
+    """Return the size of every sealed original by its name without suffix."""
+    with os.scandir(os.path.join(root, SEALED)) as originals:
+        return {
+            entry.name.removesuffix(SEALED_SUFFIX): entry.stat(follow_symlinks=False).st_size
+            for entry in originals
+        }
+
+
+def sealed_place(name: str) -> str:
+    """Return the path of a sealed original, relative to the spool."""
+    return f"{SEALED}/{name}{SEALED_SUFFIX}"
+
+
 def unsound(conn: sqlite3.Connection, present: dict[str, int]) -> list[int]:
     """Return the items that need a file and have none, or one of another size."""
     rows = conn.execute("SELECT id, object, size FROM on_disk WHERE state IN ('ready', 'done')")
@@ -65,9 +82,9 @@ def recover(root: str, root_fd: int, conn: sqlite3.Connection, *, now: float, ma
     """Bring files and ledger into agreement; the caller holds the lock of the spool."""
     unfinished = os.listdir(os.path.join(root, INCOMING))
     for name in unfinished:
-        os.unlink(f"{INCOMING}/{name}", dir_fd=root_fd)
+        _remove(f"{INCOMING}/{name}", root_fd)
     reach("in-recovery")
-    present = files(root)
+    present, sealed = files(root), sealed_files(root)
     conn.execute("BEGIN IMMEDIATE")
     interrupted = conn.execute("SELECT count(*) FROM delivery WHERE state = 'leased'").fetchone()[0]
     ledger.void_leases(conn, now)
@@ -75,9 +92,21 @@ def recover(root: str, root_fd: int, conn: sqlite3.Connection, *, now: float, ma
     conn.execute("DELETE FROM outage")
     lost = unsound(conn, present)
     ledger.lose(conn, lost, HeldFor.MISSING, now)
+    lost_sealed = sealed_rows.recover(conn, sealed, now)
     conn.execute("COMMIT")
     reach("recovery-committed")
     stray = orphans(conn, present)
     for name in stray:
         os.unlink(place(name), dir_fd=root_fd)
-    return Recovery(len(unfinished), len(stray), len(lost), interrupted)
+    stray_sealed = sealed_rows.orphans(conn, sealed)
+    for name in stray_sealed:
+        _remove(sealed_place(name), root_fd)
+    return Recovery(len(unfinished), len(stray) + len(stray_sealed), len(lost) + lost_sealed, interrupted)
+
+
+def _remove(path: str, root_fd: int) -> None:
+    """Remove a file; an original is erased before."""
+    if path.endswith(SEALED_SUFFIX):
+        erase_file(path, root_fd, durable=True)
+    else:
+        os.unlink(path, dir_fd=root_fd)

@@ -18,11 +18,14 @@ from typing import Final
 
 from deid_node.engine.deidentified import Summary
 from deid_node.errors import SpoolError
-from deid_node.spool import ledger, schema
+from deid_node.spool import ledger, schema, sealed_rows
 from deid_node.spool.content import digest_of
 from deid_node.spool.entry import Origin
+from deid_node.spool.envelope import Envelopes
 from deid_node.spool.lock import lock
-from deid_node.spool.recovery import files, orphans, place
+from deid_node.spool.pieces import SealError
+from deid_node.spool.recovery import files, orphans, place, sealed_files, sealed_place
+from deid_node.spool.sealed import read_deposited
 
 ROUTE: Final = "restored"
 _SUFFIXES: Final = ("-wal", "-shm")
@@ -42,15 +45,26 @@ Read = Callable[[Path], Found | None]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. `aside` is where the former ledger lies, None when there was none."""
+    """What a restore did. `aside` is where the former ledger lies, None when there was none.
+
+    `adopted` objects and `sealed` originals were not in the backup.
+    """
 
     items: int
     adopted: int
+    sealed: int
     unreadable: int
     aside: Path | None
 
 
-def restore(folder: Path, source: Path, *, read: Read, destinations: Sequence[str]) -> Restored:
+def restore(
+    folder: Path,
+    source: Path,
+    *,
+    read: Read,
+    destinations: Sequence[str],
+    envelopes: Envelopes | None = None,
+) -> Restored:
     """Put a backup in the place of the ledger; the node must not run.
 
     Args:
@@ -58,10 +72,11 @@ def restore(folder: Path, source: Path, *, read: Read, destinations: Sequence[st
         source: a file that `backup` wrote; it is copied.
         read: reads an object file that the backup does not name.
         destinations: where such objects go.
+        envelopes: opens sealed originals that the backup does not name; they go where their route says.
 
     Raises:
         SpoolError: nothing was changed: the node runs, the backup cannot be used, or there are objects
-            that it does not name and no destination for them.
+            that it does not name and no destination for them, or originals and no key.
     """
     lock_fd = lock(folder)
     new = folder / f"{schema.LEDGER}.new"
@@ -77,7 +92,14 @@ def restore(folder: Path, source: Path, *, read: Read, destinations: Sequence[st
                     f"{len(stray)} objects came after the backup was made and are not in it. Say with "
                     "--destination where they go; nothing was changed."
                 )
+            originals = sealed_rows.orphans(conn, sealed_files(str(folder)))
+            if originals and envelopes is None:
+                raise SpoolError(
+                    f"{len(originals)} sealed originals came after the backup was made and are not in it. "
+                    "Set sealed.key_file to the key they were sealed with; nothing was changed."
+                )
             adopted = _adopt(folder, conn, stray, read, destinations)
+            sealed = _adopt_originals(folder, conn, originals, envelopes) if envelopes is not None else 0
             items = conn.execute("SELECT count(*) FROM item").fetchone()[0]
         _sync(new)
         aside = _put_aside(folder)
@@ -88,7 +110,8 @@ def restore(folder: Path, source: Path, *, read: Read, destinations: Sequence[st
     finally:
         new.unlink(missing_ok=True)
         os.close(lock_fd)
-    return Restored(items, adopted, len(stray) - adopted, aside)
+    unreadable = len(stray) - adopted + len(originals) - sealed
+    return Restored(items, adopted, sealed, unreadable, aside)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -118,13 +141,32 @@ def _adopt(
         path = folder / place(name)
         found = read(path)
         if found is None:
-            (folder / "found").mkdir(mode=0o700, exist_ok=True)
-            os.rename(path, folder / "found" / path.name)
+            _put_into_found(folder, path)
             continue
         ledger.record(conn, _arrival(name, path, found, destinations, now))
         adopted += 1
     conn.execute("COMMIT")
     return adopted
+
+
+def _adopt_originals(folder: Path, conn: sqlite3.Connection, names: list[str], envelopes: Envelopes) -> int:
+    """Let originals wait again that are not in the backup; those that do not open are kept in `found`."""
+    adopted = 0
+    conn.execute("BEGIN IMMEDIATE")
+    for name in names:
+        try:
+            deposited = read_deposited(folder, name, envelopes)
+        except (SealError, OSError):
+            _put_into_found(folder, folder / sealed_place(name))
+            continue
+        adopted += bool(sealed_rows.deposit(conn, deposited))
+    conn.execute("COMMIT")
+    return adopted
+
+
+def _put_into_found(folder: Path, path: Path) -> None:
+    (folder / "found").mkdir(mode=0o700, exist_ok=True)
+    os.rename(path, folder / "found" / path.name)
 
 
 def _arrival(name: str, path: Path, found: Found, destinations: Sequence[str], now: float) -> ledger.Arrival:

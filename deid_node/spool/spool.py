@@ -26,7 +26,16 @@ from deid_node.spool.entry import Commit, Entry, Refusal
 from deid_node.spool.failpoint import reach
 from deid_node.spool.lock import lock
 from deid_node.spool.outcomes import Outcome
-from deid_node.spool.recovery import INCOMING, OBJECTS, Recovery, files, place, recover
+from deid_node.spool.recovery import (
+    INCOMING,
+    OBJECTS,
+    SEALED,
+    Recovery,
+    files,
+    place,
+    recover,
+    sealed_files,
+)
 from deid_node.spool.room import Room, Water
 from deid_node.spool.writer import Work, Writer
 
@@ -102,7 +111,7 @@ class Spool:
         folder = folder.absolute()
         with contextlib.ExitStack() as undo:
             try:
-                for made in (folder, folder / INCOMING, folder / OBJECTS):
+                for made in (folder, folder / INCOMING, folder / OBJECTS, folder / SEALED):
                     made.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock_fd = lock(folder)
                 undo.callback(os.close, lock_fd)
@@ -110,7 +119,7 @@ class Spool:
                 undo.callback(os.close, root_fd)
                 conn = schema.connect(folder, durable=durable)
                 undo.callback(conn.close)
-                if not schema.version_of(conn) and (count := len(files(str(folder)))):
+                if not schema.version_of(conn) and (count := _count_files(str(folder))):
                     raise SpoolError(
                         f"{count} objects are in the spool {folder}, but the ledger that knows where they go "
                         "is gone. Put it back, or a backup of it with `deid-node restore`."
@@ -346,16 +355,32 @@ class Spool:
         """Whether files stay for a while after their last delivery."""
         return self._keep_s > 0
 
-    def transact(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    def transact(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        *,
+        folder: str | None = None,
+        deadline: Deadline | None = None,
+        undo: Callable[[sqlite3.Connection, T], T] | None = None,
+    ) -> T:
         """Do something in a transaction of the ledger and return its result when it is durable.
 
+        Args:
+            folder: of the spool, synced before.
+            deadline: after which `undo` takes it back.
+
         Raises:
+            TooLate: it was durable after the deadline, and was taken back.
             SpoolError: nothing of it is in the ledger.
         """
+        work = Work(change, folder=folder, deadline=deadline, undo=undo)
         try:
-            return self._writer.run(Work(change))
+            result = self._writer.run(work)
         except sqlite3.Error as error:
             raise SpoolError("The ledger refused a row.") from error
+        if work.late:
+            raise TooLate("It was durable too late.")
+        return result
 
     def unlink(self, path: str) -> None:
         """Remove a file of the spool; one that cannot be removed is an orphan for the next start."""
@@ -395,6 +420,10 @@ class _Prune:
 
     def run(self, conn: sqlite3.Connection) -> tuple[int, int, bool]:
         return ledger.prune(conn, self.before, self.after, _AT_A_TIME)
+
+
+def _count_files(root: str) -> int:
+    return len(files(root)) + len(sealed_files(root))
 
 
 def _sync_names(folder: Path) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from deid_node.errors import SpoolError
-from deid_node.spool import schema
+from deid_node.spool import schema, sealed_rows
+from deid_node.spool.envelope import Envelopes
+from deid_node.spool.pieces import SealError
 from deid_node.spool.reading import is_sound
-from deid_node.spool.recovery import INCOMING, files, orphans, place, unsound
+from deid_node.spool.recovery import INCOMING, files, orphans, place, sealed_files, sealed_place, unsound
+from deid_node.spool.sealed import read_deposited
 
 _UNDER_WAY_S: Final = 60.0
 _PAGES_AT_A_TIME: Final = 256
@@ -28,6 +31,9 @@ class Fault(StrEnum):
     MISSING = "missing"  # a row whose file is gone or has another size
     DAMAGED = "damaged"  # a file whose content is not what was acknowledged
     PAGES = "pages"  # the ledger's own pages
+    SEALED_ORPHAN = "sealed-orphan"  # a sealed original that no row names
+    SEALED_MISSING = "sealed-missing"  # a row whose sealed original is gone or has another size
+    SEALED_DAMAGED = "sealed-damaged"  # a sealed original that does not open
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Finding:
     item: int | None = None
 
 
-def check(folder: Path, *, contents: bool = True) -> list[Finding]:
+def check(folder: Path, *, contents: bool = True, envelopes: Envelopes | None = None) -> list[Finding]:
     """Compare files and ledger, changing nothing; also while a node runs.
 
     The start of a node mends what this finds, except damaged files, which are found before they are
@@ -48,6 +54,7 @@ def check(folder: Path, *, contents: bool = True) -> list[Finding]:
     Args:
         folder: the spool.
         contents: also read every file and compare its SHA-256.
+        envelopes: opens sealed originals, to see whether they do; their contents are not read without.
 
     Raises:
         SpoolError: there is no spool, or its ledger cannot be read.
@@ -74,6 +81,7 @@ def check(folder: Path, *, contents: bool = True) -> list[Finding]:
                 for item in unsound(conn, files(root))
                 if item in lost and (name := _name_of(conn, item)) is not None
             ]
+            found += _sealed(folder, conn, envelopes if contents else None)
             if contents:
                 found += _damaged(folder, conn)
     except (sqlite3.Error, OSError) as error:
@@ -114,6 +122,27 @@ def backup(folder: Path, target: Path) -> None:
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         raise SpoolError(f"The ledger cannot be copied to {target}: {error}.") from error
+
+
+def _sealed(folder: Path, conn: sqlite3.Connection, envelopes: Envelopes | None) -> list[Finding]:
+    present = sealed_files(str(folder))
+    found = [
+        Finding(Fault.SEALED_ORPHAN, name)
+        for name in sealed_rows.orphans(conn, present)
+        if _is_settled(folder / sealed_place(name))
+    ]
+    lost = sealed_rows.unsound(conn, present)
+    for row in sealed_rows.listed(conn):
+        if row.id in lost:
+            found.append(Finding(Fault.SEALED_MISSING, row.object, row.id))
+        elif envelopes is not None:
+            try:
+                read_deposited(folder, row.object, envelopes)
+            except FileNotFoundError:
+                continue  # de-identified meanwhile
+            except (SealError, OSError):
+                found.append(Finding(Fault.SEALED_DAMAGED, row.object, row.id))
+    return found
 
 
 def _damaged(folder: Path, conn: sqlite3.Connection) -> list[Finding]:
