@@ -16,6 +16,7 @@ from deid_node.commands import (
     profile,
     quarantine,
     queue,
+    sealed,
     serve,
     spool,
     table,
@@ -38,6 +39,7 @@ app.command("send")(peers.send)
 app.command("echo")(peers.echo)
 app.command("status")(queue.status)
 app.add_typer(queue.app, name="queue")
+app.add_typer(sealed.app, name="sealed")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(crosswalk.app, name="crosswalk")
 app.add_typer(key.app, name="key")

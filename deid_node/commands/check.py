@@ -44,13 +44,13 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
     """Return what the settings mean; put what is wrong with the files they name into `problems`."""
     from deid_node.node.banner import banner
     from deid_node.node.destinations import check_destinations
-    from deid_node.node.key_file import check_key
+    from deid_node.node.key_file import check_key, check_sealing_key
     from deid_node.node.procedures import compile_procedures, profile_notes
     from deid_node.node.tls import check_tls
 
     settings = loaded.settings
     procedures = {}
-    for examine in (check_key, check_destinations, check_tls, _check_quarantine):
+    for examine in (check_key, check_sealing_key, check_destinations, check_tls, _check_quarantine):
         try:
             examine(settings)
         except ConfigurationError as error:

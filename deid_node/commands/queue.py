@@ -62,7 +62,7 @@ def list_entries(
     as_json: Json = False,
 ) -> None:
     """List entries that are not settled: pending, deferred, held, refused."""
-    desk = _desk(config)
+    desk = desk_of(config)
     entries = desk.queue(_selection(None, states, destination, study), limit=limit)
     outages = desk.outages()
     if as_json:
@@ -72,8 +72,11 @@ def list_entries(
     for name, outage in outages.items():
         if destination in (None, name):
             say(f"{name}: {_out(outage)}")
+    sealed = sum(group.objects for group in desk.sealed_counts())
+    if sealed:
+        say(f"{sealed} originals wait sealed, not yet de-identified: `deid-node sealed list`.")
     if not entries:
-        say("Nothing waits.")
+        say("Nothing waits for a destination." if sealed else "Nothing waits.")
         return
     columns = ("entry", "destination", "state", "status", "attempts", "next", "age", "why", "object")
     now = time.time()
@@ -86,8 +89,8 @@ def list_entries(
                 entry.state,
                 "" if entry.status is None else f"{entry.status:04X}",
                 entry.attempts,
-                f"in {_span(entry.not_before - now)}" if entry.not_before > now else "",
-                _span(now - entry.received_at),
+                f"in {span(entry.not_before - now)}" if entry.not_before > now else "",
+                span(now - entry.received_at),
                 entry.why,
                 entry.sop_instance_uid,
             )
@@ -106,7 +109,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Try deferred, held and refused entries again, at once; all of them when none is chosen."""
-    desk = _desk(config)
+    desk = desk_of(config)
     write_audit(config, "queue-retried", **_asked(ids, states, destination, study))
     count = desk.retry(_selection(ids, states, destination, study))
     print_json({"retried": count}) if as_json else say(f"{count} will be tried again.")
@@ -124,7 +127,7 @@ def drop(
 ) -> None:
     """Give entries up: they are not delivered any more, and what nothing needs is removed."""
     selection = _selection(ids, states, destination, study)
-    desk = _desk(config)
+    desk = desk_of(config)
     if not (ids or states or destination or study):
         leave(ExitCode.USAGE, "Say which entries to drop: numbers, --state, --destination or --study.")
     if not yes and not typer.confirm("Dropped entries are not delivered. Go on?", err=True):
@@ -140,14 +143,14 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Count what was received, refused and delivered, for each study and destination."""
-    counts = _desk(config).status()
+    counts = desk_of(config).status()
     if as_json:
         print_json(asdict(counts))
         return
     rows: list[tuple[object, ...]] = []
     for destination, states in sorted(counts.destinations.items()):
         oldest = counts.oldest_unsettled_at.get(destination)
-        age = "" if oldest is None else f"oldest {_span(time.time() - oldest)}"
+        age = "" if oldest is None else f"oldest {span(time.time() - oldest)}"
         out = counts.outages.get(destination)
         rows.append((destination, _counted(states), age, "" if out is None else _out(out)))
     say(f"{sum(study.objects for study in counts.studies)} objects of {len(counts.studies)} studies.")
@@ -162,6 +165,15 @@ def status(
                 for name, states in sorted(study.destinations.items())
             ),
         )
+    if counts.sealed:
+        say("Sealed, not yet de-identified:")
+        print_table(
+            ("route", "state", "objects", "oldest", "code", "at", "reason"),
+            (
+                (s.route, s.state, s.objects, span(time.time() - s.oldest_at), s.code, s.path, s.reason)
+                for s in counts.sealed
+            ),
+        )
     if counts.refusals:
         say("Not taken:")
         print_table(
@@ -170,7 +182,8 @@ def status(
         )
 
 
-def _desk(config: Path | None) -> Desk:
+def desk_of(config: Path | None) -> Desk:
+    """Return the desk of the configured spool; leaves when there is none yet."""
     from deid_node.settings.load import load_settings
     from deid_node.spool.desk import Desk
 
@@ -202,10 +215,10 @@ def _counted(states: Any) -> str:
 
 
 def _out(outage: Outage) -> str:
-    return f"out for {_span(time.time() - outage.since)}: {outage.why}"
+    return f"out for {span(time.time() - outage.since)}: {outage.why}"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Return a duration as a person says it: 45 s, 12 min, 5 h, 3 d."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

@@ -22,9 +22,14 @@ def fsck(
     as_json: Json = False,
 ) -> None:
     """Check the spool against its ledger. Changes nothing; also while the node runs."""
+    from deid_node.node.key_file import open_envelopes
+    from deid_node.settings.load import load_settings
     from deid_node.spool.upkeep import check
 
-    found = check(_folder(config), contents=contents)
+    settings = load_settings(config).settings
+    found = check(
+        _folder(config), contents=contents, envelopes=open_envelopes(settings) if contents else None
+    )
     if as_json:
         print_json([{"fault": str(f.fault), "object": f.object, "item": f.item} for f in found])
     elif found:
@@ -55,6 +60,7 @@ def restore(
     config: Config = None,
 ) -> None:
     """Put a backup in the place of the ledger, and take in what came after it. Stop the node first."""
+    from deid_node.node.key_file import open_envelopes
     from deid_node.node.restore import destinations_of_found, object_reader
     from deid_node.settings.load import load_settings
     from deid_node.spool.restore import restore as put_back
@@ -64,9 +70,12 @@ def restore(
         leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool.")
     targets = destinations_of_found(settings, destinations or [])
     read = object_reader(settings, targets)
-    done = put_back(settings.spool_folder, source, read=read, destinations=targets)
+    envelopes = open_envelopes(settings)
+    done = put_back(settings.spool_folder, source, read=read, destinations=targets, envelopes=envelopes)
     write_audit(config, "ledger-restored", items=done.items, adopted=done.adopted)
     say(f"The ledger knows {done.items} objects; {done.adopted} of them came after the backup.")
+    if done.sealed:
+        say(f"{done.sealed} sealed originals came after the backup, and wait to be de-identified.")
     if done.aside is not None:
         say(f"The former ledger is {done.aside}.")
     if done.unreadable:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deid_node.commands import run_options as options
+from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
-from deid_node.commands.options import Profile
+from deid_node.commands.options import Config, Profile
+from deid_node.commands.queue import desk_of
 from deid_node.commands.terminal import complain, leave, say
 
 if TYPE_CHECKING:
     from deid_node.files.collect import Wanted
+    from deid_node.files.input import Input
     from deid_node.profile.procedure import Procedure
 
 app = typer.Typer(
@@ -31,8 +34,14 @@ def table() -> None:
 
 @app.command()
 def collect(
-    sources: Annotated[list[str], typer.Argument(metavar="IN...", help="Files, folders or addresses.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[IN]...", help="Files, folders or addresses.")
+    ] = None,
+    held: Annotated[
+        bool, typer.Option("--held", help="Read the originals that the node holds, sealed, in place of IN.")
+    ] = False,
+    config: Config = None,
     attribute: Annotated[
         list[str] | None,
         typer.Option("--attribute", "-a", help="Keyword or tag whose values are collected. Several: all."),
@@ -57,6 +66,8 @@ def collect(
     from deid_node.files.input import Remote, inputs_of
     from deid_node.files.web import read_headers
 
+    if held == bool(sources):
+        leave(ExitCode.USAGE, "Say what to read: files, folders or addresses, or --held.")
     heads = [column.strip() for column in columns.split(",")]
     if len(heads) != 2 or not all(heads) or heads[0] == heads[1]:
         leave(ExitCode.USAGE, "--columns has two names, separated by a comma.")
@@ -64,7 +75,8 @@ def collect(
         leave(ExitCode.USAGE, "Say what to collect: --attribute KEYWORD, or --profile FILE --table NAME.")
     wanted, known = _wanted(attribute or [], profile, name)
     remote = Remote(read_headers(headers) if headers else {}, endpoint, region)
-    found = collect_values(inputs_of(sources, remote=remote), wanted, name)
+    inputs = _held(config) if held else inputs_of(sources or (), remote=remote)
+    found = collect_values(inputs, wanted, name)
     rows = {**dict.fromkeys(found.values, ""), **known}
     _write(output, heads, rows)
     for source, why in found.failed:
@@ -74,6 +86,22 @@ def collect(
     complain(f"{output} identifies patients.")
     if found.failed:
         leave(ExitCode.INCOMPLETE)
+
+
+def _held(config: Path | None) -> Sequence[Input]:
+    """Return the held originals as inputs, after it was written down who reads them."""
+    from deid_node.node.held_originals import held_inputs
+    from deid_node.node.key_file import open_envelopes
+    from deid_node.settings.load import load_settings
+    from deid_node.spool.sealed_rows import Cause
+
+    settings = load_settings(config).settings
+    envelopes = open_envelopes(settings)
+    if envelopes is None:
+        leave(ExitCode.CONFIGURATION, "sealed.key_file is not set: nothing is held here that could be read.")
+    rows = desk_of(config).sealed([Cause.HELD])
+    write_audit(config, "sealed-read", ids=[row.id for row in rows])
+    return held_inputs(settings.spool_folder, rows, envelopes)
 
 
 def _wanted(

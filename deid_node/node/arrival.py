@@ -20,10 +20,13 @@ from deid_node.errors import Excluded, ObjectRefused, SpoolError
 from deid_node.log import describe, is_told
 from deid_node.node.answers import CODES, NO_RESOURCES, OUR_FAULT, SUCCESS, TOO_LATE, answer_for
 from deid_node.node.conversion import Conversion, Way
+from deid_node.node.deposits import Depositor, tell_sealed
 from deid_node.node.refusals import origin_of, record, refusal_of
 from deid_node.node.through import NotForwarded
 from deid_node.spool.deadline import Deadline
 from deid_node.spool.entry import Refusal
+from deid_node.spool.sealed import Deposit
+from deid_node.spool.sealed_rows import Cause, Why
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -114,11 +117,19 @@ class Promise:
 class Arrival(Promise):
     """An object that is de-identified while it arrives."""
 
-    def __init__(self, way: Way, memory: Share, quarantine: Sealer | None, answer_s: float) -> None:
+    def __init__(
+        self,
+        way: Way,
+        memory: Share,
+        quarantine: Sealer | None,
+        depositor: Depositor | None,
+        answer_s: float,
+    ) -> None:
         """Begin.
 
         Args:
             quarantine: where the original goes if it is refused; None forgets it.
+            depositor: where it goes if the profile holds it; None takes it for refused.
             answer_s: after which nothing is kept.
         """
         super().__init__(way, answer_s)
@@ -127,7 +138,11 @@ class Arrival(Promise):
         self._refused: ObjectRefused | None = None
         self._conversion: Conversion | None = None
         self._sealed: Sealed | None = None
+        self._depositor = depositor
+        self._deposit: Deposit | None = None
         try:
+            if depositor is not None:
+                self._deposit = depositor.begin(way)
             if quarantine is not None:
                 self._sealed = quarantine.begin(way.caller, way.request, way.route.name)
             self._conversion = Conversion(way, memory, date.today())
@@ -139,6 +154,8 @@ class Arrival(Promise):
         try:
             if self._sealed is not None:
                 self._sealed.feed(piece)
+            if self._deposit is not None:
+                self._deposit.feed(piece)
             if self._answer is None:
                 assert self._conversion is not None
                 self._conversion.feed(piece)
@@ -150,12 +167,21 @@ class Arrival(Promise):
         self._deadline = Deadline(self._answer_s)
         if self._answer is None:
             try:
+                if self._depositor is not None and self._depositor.must_wait(self._way):
+                    return self._keep(self._deadline)
                 return self._commit(self._deadline)
             except Exception as error:
                 self._stop(error)
         assert self._answer is not None
         refused, kept = self._refused, False
-        if refused is not None:
+        if self._deposit is not None and refused is not None and refused.code == Cause.HELD:
+            try:
+                why = Why(refused.code, refused.reason, refused.path)
+                return self._keep(self._deadline, why)
+            except Exception as error:
+                self._stop(error)
+            assert self._answer is not None
+        elif refused is not None:
             if self._sealed is not None and not isinstance(refused, Excluded):
                 self._answer = self._quarantine(self._sealed, refused, self._deadline)
                 kept = self._answer is SUCCESS
@@ -190,6 +216,14 @@ class Arrival(Promise):
             )
         return SUCCESS
 
+    def _keep(self, deadline: Deadline, why: Why | None = None) -> StoreAnswer:
+        """Keep the original, sealed. Raises SpoolError."""
+        assert self._deposit is not None
+        number = self._deposit.commit(deadline=deadline, why=why)
+        tell_sealed(self._way, number, why)
+        self._drop()
+        return SUCCESS
+
     def _stop(self, error: Exception) -> None:
         """Settle what is answered. The first error counts; a sealed original still takes the rest."""
         if self._answer is None:
@@ -209,14 +243,18 @@ class Arrival(Promise):
                 self._answer = OUR_FAULT
                 self._tell("node.fault", error)
                 self._count("fault-of-node", "an error of the program")
-        elif self._refused is not None:  # the quarantine could not take it
+        elif self._refused is not None:  # it could not be kept as it came
             self._refused, self._answer = None, NO_RESOURCES
             self._tell("node.object_not_kept", error)
-            self._count("not-kept", "the quarantine cannot be written; the sender was asked to wait")
+            self._count("not-kept", "the original cannot be kept; the sender was asked to wait")
         if self._refused is None:
             self._drop()
-        elif self._conversion is not None:
+            return
+        if self._conversion is not None:
             self._conversion.discard()
+        if self._deposit is not None and self._refused.code != Cause.HELD:
+            self._deposit.discard()
+            self._deposit = None
 
     def _quarantine(self, sealed: Sealed, refusal: ObjectRefused, deadline: Deadline) -> StoreAnswer:
         try:
@@ -237,6 +275,9 @@ class Arrival(Promise):
     def _drop(self) -> None:
         conversion, self._conversion = self._conversion, None
         sealed, self._sealed = self._sealed, None
+        deposit, self._deposit = self._deposit, None
+        if deposit is not None:
+            deposit.discard()
         if conversion is not None:
             conversion.discard()
         if sealed is not None:

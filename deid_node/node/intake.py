@@ -27,11 +27,13 @@ from deid_node.node.answers import CODES, NO_ROUTE, NOT_AUTHORIZED
 from deid_node.node.arrival import Arrival, Sealer
 from deid_node.node.commitment import Commitment
 from deid_node.node.conversion import Way
+from deid_node.node.deposits import Depositor
 from deid_node.node.peers import Peers
 from deid_node.node.records import Records
 from deid_node.node.refusals import record, refusal_of
 from deid_node.node.routes import Routes
-from deid_node.settings import OnReject
+from deid_node.node.sealed_arrival import SealedArrival
+from deid_node.settings import IntakeKind, OnHold, OnReject
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class NodeIntake:
         routes: Routes,
         spool: Spool,
         sealer: Sealer | None = None,
+        depositor: Depositor | None = None,
         memory: MemoryBudget | None = None,
         records: Records,
         commitment: Commitment | None = None,
@@ -59,6 +62,7 @@ class NodeIntake:
         self._records = records
         self._spool = spool
         self._sealer = sealer
+        self._depositor = depositor
         self._memory = memory or MemoryBudget(default_budget())
 
     def replace_gates(self, peers: Peers, routes: Routes) -> None:
@@ -148,8 +152,11 @@ class NodeIntake:
         if not route.is_open_to(peers.names_of(caller)):
             self._write_down(caller, request, NOT_AUTHORIZED, "not-authorized")
             return Swallowed(NOT_AUTHORIZED)
-        sealer = self._sealer if route.on_reject is OnReject.QUARANTINE else None
+        answer_s = self._answer_s if route.through is None else math.inf
         way = Way(self._spool, route, caller, request, self._records)
-        return Arrival(
-            way, self._memory.share(), sealer, self._answer_s if route.through is None else math.inf
-        )
+        if route.intake is IntakeKind.SEALED:
+            assert self._depositor is not None  # the settings see to it
+            return SealedArrival(way, self._depositor, answer_s)
+        quarantine = self._sealer if route.on_reject is OnReject.QUARANTINE else None
+        depositor = self._depositor if route.on_hold is OnHold.SEAL else None
+        return Arrival(way, self._memory.share(), quarantine, depositor, answer_s)

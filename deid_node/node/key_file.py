@@ -10,6 +10,7 @@ import binascii
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,36 @@ from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
 from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import Settings, default_state
+from deid_node.spool.envelope import Envelopes
 from deid_node.spool.upkeep import holds_objects
 
 KEY_NAME: Final = "project.key"
 _MAX_KEY_FILE: Final = 4096
 _RIGHT: Final = (
     f"{2 * MIN_KEY_BYTES} or more hexadecimal digits (`openssl rand -hex {MIN_KEY_BYTES}` prints some)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """How messages speak of a key."""
+
+    name: str
+    when_gone: str
+    when_read: str
+
+
+_PROJECT: Final = _What(
+    "the project key",
+    "Put the key of the project back, or leave key_file unset to have a new one made; a new key makes other "
+    "pseudonyms.",
+    "can recompute every pseudonym",
+)
+_SEALING: Final = _What(
+    "the key of sealed originals",
+    "Put it back: what waits was sealed with it. Where nothing waits, `deid-node key new --key-file` makes "
+    "one.",
+    "can open every original that waits",
 )
 
 
@@ -65,6 +90,33 @@ def check_key(settings: Settings) -> None:
         _refuse_lost_key(settings, path)
 
 
+def open_envelopes(settings: Settings, *, environment: Mapping[str, str] | None = None) -> Envelopes | None:
+    """Return what seals and opens originals, None when no key is named.
+
+    Raises:
+        ConfigurationError: the key is absent, readable by others, too short, not hexadecimal.
+    """
+    if settings.sealed.key is not None:
+        where = "the secret `sealed__key`"
+        return Envelopes(_parse(settings.sealed.key.get_secret_value(), where, _SEALING))
+    if settings.sealed.key_file is None:
+        return None
+    return Envelopes(read_key(settings.sealed.key_file, environment=environment, what=_SEALING))
+
+
+def check_sealing_key(settings: Settings) -> None:
+    """Find out whether originals can be sealed where they have to be.
+
+    Raises:
+        ConfigurationError: as for `open_envelopes`, or no key is named.
+    """
+    if open_envelopes(settings) is None and settings.sealing_routes:
+        raise ConfigurationError(
+            f"sealed.key_file: is not set, and the route {settings.sealing_routes[0]!r} keeps originals. "
+            "`deid-node key new --key-file FILE` makes a key."
+        )
+
+
 def default_key() -> Key:
     """Return the project key of this account, without looking at any configuration."""
     return _read_or_make(default_state() / KEY_NAME, None)
@@ -100,8 +152,11 @@ def make_key(path: Path) -> None:
         raise ConfigurationError(f"{path}: the project key cannot be written ({error.strerror}).") from None
 
 
-def read_key(path: Path, *, environment: Mapping[str, str] | None = None) -> Key:
+def read_key(path: Path, *, environment: Mapping[str, str] | None = None, what: _What = _PROJECT) -> Key:
     """Return the key in a file.
+
+    Args:
+        what: which key it is, for messages.
 
     Raises:
         ConfigurationError: see `project_key`.
@@ -109,28 +164,23 @@ def read_key(path: Path, *, environment: Mapping[str, str] | None = None) -> Key
     try:
         text = read_secret_file(path, _MAX_KEY_FILE + 1, environment=environment)
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: the project key is not there. Put the key of the project back, or leave key_file "
-            "unset to have a new one made; a new key makes other pseudonyms."
-        ) from None
+        raise ConfigurationError(f"{path}: {what.name} is not there. {what.when_gone}") from None
     except UnguardedError as error:
-        raise ConfigurationError(
-            f"{path}: the project key {error}. Whoever reads it can recompute every pseudonym."
-        ) from None
+        raise ConfigurationError(f"{path}: {what.name} {error}. Whoever reads it {what.when_read}.") from None
     except OSError as error:
-        raise ConfigurationError(f"{path}: the project key cannot be read ({error.strerror}).") from None
-    return _parse(text.decode("ascii", errors="replace"), str(path))
+        raise ConfigurationError(f"{path}: {what.name} cannot be read ({error.strerror}).") from None
+    return _parse(text.decode("ascii", errors="replace"), str(path), what)
 
 
-def _parse(text: str, where: str) -> Key:
+def _parse(text: str, where: str, what: _What = _PROJECT) -> Key:
     digits = text.strip()
     try:
         secret = binascii.unhexlify(digits)
     except (binascii.Error, ValueError):
-        raise ConfigurationError(f"{where}: the project key must be {_RIGHT}.") from None
+        raise ConfigurationError(f"{where}: {what.name} must be {_RIGHT}.") from None
     if len(secret) < MIN_KEY_BYTES:
         raise ConfigurationError(
-            f"{where}: the project key is too short ({len(digits)} digits); it must be {_RIGHT}."
+            f"{where}: {what.name} is too short ({len(digits)} digits); it must be {_RIGHT}."
         )
     return Key(secret)
 

@@ -14,7 +14,7 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import SOPClassNotSupported
 from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import CommitmentMode, OnReject
+from deid_node.settings import CommitmentMode, IntakeKind, OnHold, OnReject
 from deid_node.standard.sop_classes import storage_sop_classes
 from deid_node.standard.values import AETitle, is_uid
 
@@ -35,6 +35,8 @@ class Route:
     on_reject: OnReject = OnReject.REFUSE
     through: Through | None = None
     commitment: CommitmentMode = CommitmentMode.OFF
+    intake: IntakeKind = IntakeKind.RAM
+    on_hold: OnHold = OnHold.REFUSE
     _taken: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def is_open_to(self, names: frozenset[str]) -> bool:
@@ -69,6 +71,10 @@ class Routes:
     def called(self, title: str) -> Route | None:
         """Return the route of a called AE title."""
         return self._by_title.get(title)
+
+    def named(self, name: str) -> Route | None:
+        """Return the route with a name."""
+        return next((route for route in self if route.name == name), None)
 
     def __iter__(self) -> Iterator[Route]:
         return iter({route.name: route for route in self._by_title.values()}.values())

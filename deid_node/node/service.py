@@ -24,9 +24,11 @@ from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
 from deid_node.node.commitment import make_commitment
+from deid_node.node.deposits import Depositor
 from deid_node.node.destinations import make_destinations, make_throughs, wanted_attributes
 from deid_node.node.housekeeping import Housekeeping
 from deid_node.node.intake import NodeIntake
+from deid_node.node.key_file import check_sealing_key, open_envelopes
 from deid_node.node.lanes import Lanes
 from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
@@ -34,6 +36,7 @@ from deid_node.node.procedures import compile_procedures
 from deid_node.node.quarantine import Quarantine
 from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
+from deid_node.node.sealed_lane import SealedLane
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
 from deid_node.node.through import Through
@@ -45,6 +48,7 @@ from deid_node.settings.load import Loaded
 from deid_node.settings.network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
 from deid_node.spool.room import Water
+from deid_node.spool.sealed import SealedStore
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -64,6 +68,7 @@ _FIXED: Final = (
     "limits",
     "spool",
     "quarantine",
+    "sealed",
     "destinations",
 )
 
@@ -81,6 +86,7 @@ class Node:
         self._spool: Spool | None = None
         self._has_room = True
         self._intake: NodeIntake | None = None
+        self._sealed_lane: SealedLane | None = None
         self._throughs: Mapping[str, Through] = {}
         self._modes: dict[str, CommitmentMode] = {}
         self._tls: ssl.SSLContext | None = None
@@ -123,6 +129,13 @@ class Node:
             started.callback(commitment.stop)
             commitment.start()
             memory = MemoryBudget(settings.limits.memory_bytes or default_budget())
+            store = open_sealed(settings, spool)
+            if store is not None:
+                self._sealed_lane = SealedLane(
+                    store, routes, memory, records, workers=settings.sealed.workers
+                )
+                started.callback(self._sealed_lane.stop)
+                self._sealed_lane.start()
             self._intake = NodeIntake(
                 peers=Peers(settings.peers),
                 routes=routes,
@@ -130,6 +143,7 @@ class Node:
                 spool=spool,
                 records=records,
                 sealer=_make_quarantine(settings),
+                depositor=Depositor(store) if store is not None else None,
                 memory=memory,
                 answer_s=settings.limits.answer_s,
             )
@@ -196,6 +210,8 @@ class Node:
         self._modes.clear()  # until the new ones are in, nothing is committed
         self._modes.update({route.name: route.commitment for route in routes})
         self._intake.replace_gates(Peers(settings.peers), routes)
+        if self._sealed_lane is not None:
+            self._sealed_lane.replace_routes(routes)
         self.settings, self.procedures = settings, procedures
         _LOG.info("node.reloaded", routes=[route.name for route in routes])
         profiles = {route.name: route.procedure.digest for route in routes}
@@ -267,10 +283,32 @@ def make_routes(
                 peers=None if route.peers is None else frozenset(route.peers),
                 on_reject=route.on_reject,
                 commitment=route.commitment,
+                intake=route.intake,
+                on_hold=route.on_hold,
                 through=throughs[route.destinations[0]] if route.acknowledge is Acknowledge.THROUGH else None,
             )
         )
     return Routes(routes)
+
+
+def open_sealed(settings: Settings, spool: Spool) -> SealedStore | None:
+    """Return the store of sealed originals, None when no key is named and nothing waits.
+
+    Raises:
+        ConfigurationError: the key is absent where it is needed, or cannot be used.
+        SpoolError: what waits was sealed with another key.
+    """
+    check_sealing_key(settings)
+    envelopes = open_envelopes(settings)
+    if envelopes is not None:
+        return SealedStore(spool, envelopes)
+    waiting = len(spool.desk.sealed())
+    if waiting:
+        raise ConfigurationError(
+            f"sealed.key_file: is not set, and {waiting} sealed originals wait in {spool.folder}. Set it to "
+            "the key they were sealed with; `deid-node sealed list` shows them."
+        )
+    return None
 
 
 def association_limits(limits: LimitSettings) -> AssociationLimits:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
-from deid_node.settings.records import AuditSettings, CrosswalkSettings, PseudonymKind
+from deid_node.settings.records import AuditSettings, CrosswalkSettings, PseudonymKind, SealedSettings
 from deid_node.settings.types import (
     Folder,
     Hours,
@@ -55,6 +55,20 @@ class Acknowledge(StrEnum):
 
     STORE = "store"
     THROUGH = "through"
+
+
+class IntakeKind(StrEnum):
+    """When an object is de-identified."""
+
+    RAM = "ram"
+    SEALED = "sealed"
+
+
+class OnHold(StrEnum):
+    """What becomes of an object that its profile holds."""
+
+    REFUSE = "refuse"
+    SEAL = "seal"
 
 
 class CommitmentMode(StrEnum):
@@ -116,6 +130,19 @@ class RouteSettings(Section):
         description="`store`: Success means that the de-identified object is durable here. `through`: that "
         'the one destination, of kind "ae", has answered Success; the object is passed on while it arrives '
         "and never kept, and a destination that stalls or fails is the sender's to see (A700).",
+    )
+    intake: IntakeKind = Field(
+        default=IntakeKind.RAM,
+        description="`ram`: an object is de-identified while it arrives, and what identifies is never on the "
+        "disk. `sealed`: it is kept first, encrypted with `sealed.key_file`, acknowledged when that is "
+        "durable, and de-identified after; for objects larger than the memory, or work that is slow.",
+    )
+    on_hold: OnHold = Field(
+        default=OnHold.REFUSE,
+        description="An object that the profile holds, because a lookup table lacks a row or action C cannot "
+        "judge a word. `refuse`: A700, so that it is sent again. `seal`: it is kept, encrypted with "
+        "`sealed.key_file`, acknowledged, and goes on when the tables were read again or a person releases "
+        'it. With `intake = "sealed"` it is kept in any case.',
     )
     commitment: CommitmentMode = Field(
         default=CommitmentMode.OFF,
@@ -342,6 +369,7 @@ class Settings(BaseSettings):
     crosswalk: CrosswalkSettings = Field(default=CrosswalkSettings(), description="Crosswalk.")
     audit: AuditSettings = Field(default=AuditSettings(), description="Audit.")
     quarantine: QuarantineSettings = Field(default=QuarantineSettings(), description="Quarantine.")
+    sealed: SealedSettings = Field(default=SealedSettings(), description="Sealed originals.")
     log: LogSettings = Field(default=LogSettings(), description="Log.")
     peers: dict[Name, PeerSettings] = Field(default={}, description="Peers by name.")
     routes: dict[Name, RouteSettings] = Field(default={}, description="Routes by name.")
@@ -379,6 +407,15 @@ class Settings(BaseSettings):
     def spool_folder(self) -> Path:
         """Where the spool and the ledger lie."""
         return self.spool.folder or self.state / "spool"
+
+    @property
+    def sealing_routes(self) -> tuple[str, ...]:
+        """The routes that may seal originals."""
+        return tuple(
+            name
+            for name, route in self.effective_routes.items()
+            if route.intake is IntakeKind.SEALED or route.on_hold is OnHold.SEAL
+        )
 
     @property
     def quarantine_folder(self) -> Path:

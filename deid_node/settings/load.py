@@ -33,13 +33,14 @@ _PATHS: Final = (
     ("spool", "folder"),
     ("quarantine", "folder"),
     ("quarantine", "public_key"),
+    ("sealed", "key_file"),
     ("crosswalk", "folder"),
     ("audit", "folder"),
     ("tls", "certificate"),
     ("tls", "key"),
     ("tls", "ca"),
 )
-_SECRET_ONLY: Final = "key"  # noqa: S105  the name of a setting
+_SECRET_ONLY: Final = (("key",), ("sealed", "key"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,7 @@ def load_settings(
     nested_secrets = _nested(flat_secrets, problems)
     if file is not None:
         _make_absolute(from_file, file.parent)
-    if _SECRET_ONLY in from_file:
-        problems.append(
-            origins.sentence((_SECRET_ONLY,), "is not read from a TOML file; set key_file instead.")
-        )
-    if _SECRET_ONLY in flat_environment:  # which is inherited, listed and logged
-        _, variable = flat_environment[_SECRET_ONLY]
-        problems.append(
-            f"{variable}: key is not read from the environment; set key_file, or give the key as a systemd "
-            "credential or container secret."
-        )
+    problems += _exposed_keys(from_file, flat_environment, origins)
 
     class FromSources(Settings):
         @classmethod
@@ -237,6 +229,28 @@ def _make_absolute(table: dict[str, Any], folder: Path) -> None:
 def is_path(profile: object) -> bool:
     """Tell whether a profile setting is a path and not the name of a built-in profile."""
     return isinstance(profile, str) and ("/" in profile or profile.endswith((".toml", ".json")))
+
+
+def _exposed_keys(
+    from_file: Mapping[str, Any], environment: Mapping[str, tuple[str, str]], origins: Origins
+) -> list[str]:
+    """Return which keys stand where they are read by others: in the TOML file, or in the environment."""
+    found = []
+    for *sections, name in _SECRET_ONLY:
+        table: object = from_file
+        for section in sections:
+            table = table.get(section) if isinstance(table, Mapping) else None
+        file_setting = ".".join([*sections, "key_file"])
+        if isinstance(table, Mapping) and name in table:
+            problem = f"is not read from a TOML file; set {file_setting} instead."
+            found.append(origins.sentence((*sections, name), problem))
+        _, variable = environment.get("__".join([*sections, name]), ("", ""))
+        if variable:  # which is inherited, listed and logged
+            found.append(
+                f"{variable}: {'.'.join([*sections, name])} is not read from the environment; set "
+                f"{file_setting}, or give the key as a systemd credential or container secret."
+            )
+    return found
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

@@ -181,6 +181,7 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
         problem = "needs audit.enabled: what is sent is read from the audit stream."
         problems.append(origins.sentence(("audit", "syslog"), problem))
     quarantine = _first(layers, "quarantine", "public_key")
+    sealing = _first(layers, "sealed", "key_file") or _first(layers, "sealed", "key")
     for route, entry in tables["routes"].items():
         for kind in ("destinations", "peers"):
             for word in _words(entry.get(kind)):
@@ -196,11 +197,29 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
         if entry.get("acknowledge") == "through" and not _is_one_ae(entry, tables["destinations"]):
             problem = 'is "through", which needs exactly one destination, and that one of kind "ae".'
             problems.append(origins.sentence(("routes", route, "acknowledge"), problem))
+        problems += _sealing_problems(route, entry, bool(sealing), origins)
         problems += _commitment_problems(route, entry, tables["destinations"], origins)
         if entry.get("on_reject") == "quarantine" and not quarantine:
             problem = "needs quarantine.public_key, so that nothing identified lies on the disk in clear."
             problems.append(origins.sentence(("routes", route, "on_reject"), problem))
     return problems
+
+
+def _sealing_problems(route: str, entry: Mapping[str, Any], has_key: bool, origins: Origins) -> list[str]:
+    """Return why a route cannot keep originals, if it wants to."""
+    found = []
+    for setting, word in (("intake", "sealed"), ("on_hold", "seal")):
+        if entry.get(setting) != word:
+            continue
+        problems = []
+        if not has_key:
+            problems.append("needs sealed.key_file, so that nothing identified lies on the disk in clear.")
+        if entry.get("acknowledge") == "through":
+            problems.append('needs acknowledge = "store": what goes through is never kept.')
+        if setting == "intake" and entry.get("on_reject") == "quarantine":
+            problems.append('keeps what is rejected in any case; leave on_reject = "quarantine" out.')
+        found += [origins.sentence(("routes", route, setting), problem) for problem in problems]
+    return found
 
 
 def _commitment_problems(

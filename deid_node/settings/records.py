@@ -1,11 +1,11 @@
-"""Settings of what is written down: how pseudonyms are made, the crosswalk, the audit stream."""
+"""Settings of what is written down: pseudonyms, the crosswalk, sealed originals, the audit stream."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from deid_node.settings.types import Folder, Port, Seconds, Section
 
@@ -55,6 +55,30 @@ class SyslogSettings(Section):
         description="Bytes of the audit stream that may wait for the collector; beyond it the oldest lines "
         "are passed over, and counted.",
     )
+
+
+class SealedSettings(Section):
+    """Originals that wait in the spool, encrypted, on routes with `intake = "sealed"`, `on_hold = "seal"`."""
+
+    key_file: Folder | None = Field(
+        default=None,
+        description="File with the key that wraps the key of every original: 64 or more hexadecimal digits, "
+        "mode 0600; `deid-node key new --key-file FILE` makes one. It is never made by itself: a node that "
+        "needs it and does not have it does not start.",
+    )
+    key: SecretStr | None = Field(
+        default=None,
+        description="That key itself, in hexadecimal. Only as a secret file (systemd credential "
+        "`deid_node_sealed__key`), never in the TOML file.",
+    )
+    workers: int = Field(
+        default=1, ge=1, le=32, description="Originals that are de-identified at the same time."
+    )
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is named."""
+        return self.key is not None or self.key_file is not None
 
 
 class AuditSettings(Section):

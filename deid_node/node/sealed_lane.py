@@ -1,0 +1,173 @@
+"""De-identifies what was sealed, the oldest first, on the same way as what arrives.
+
+One original at a time for each worker. What cannot be de-identified is held with its reason: its sender was
+told that it is kept. An original that is begun is counted before its first byte is read, so that one that
+ends the process twice is held, and those behind it go on.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import date
+from typing import Final
+
+import structlog
+
+from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.dimse.memory import MemoryBudget
+from deid_node.errors import Excluded, ObjectRefused, SpoolError
+from deid_node.log import describe
+from deid_node.node.conversion import Conversion, Way
+from deid_node.node.records import Records
+from deid_node.node.refusals import record, refusal_of
+from deid_node.node.routes import Routes
+from deid_node.node.through import NotForwarded
+from deid_node.spool.failpoint import reach
+from deid_node.spool.pieces import SealError
+from deid_node.spool.sealed import Original, Said, SealedStore
+from deid_node.spool.sealed_rows import Cause, SealedRow, Why
+from deid_node.standard.values import AETitle
+
+_LOG: Final = structlog.get_logger(__name__)
+_LOOK_S: Final = 2.0  # another process may release what is held
+_SHORTAGE_S: Final = 5.0
+_GRACE_S: Final = 30.0
+
+
+class _Stopped(Exception):
+    """The node stops in the middle of an original, which waits for the next start."""
+
+
+class SealedLane:
+    """The workers that de-identify sealed originals."""
+
+    def __init__(
+        self, store: SealedStore, routes: Routes, memory: MemoryBudget, records: Records, *, workers: int = 1
+    ) -> None:
+        """Prepare; `start` starts."""
+        self._store = store
+        self._routes = routes
+        self._memory = memory
+        self._records = records
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"sealed-{number}", daemon=True)
+            for number in range(workers)
+        ]
+
+    def start(self) -> None:
+        """Start the workers; what waited for settings is looked at again."""
+        self._store.release_for_settings()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing any more; an original under way waits for the next start."""
+        self._stopping.set()
+        self._store.bell.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_GRACE_S)
+
+    def replace_routes(self, routes: Routes) -> None:
+        """Decide by other routes, profiles and tables from now on; what waited for them goes on."""
+        self._routes = routes
+        released = self._store.release_for_settings()
+        if released:
+            _LOG.info("node.originals_released", count=released)
+
+    def _serve(self) -> None:
+        bell = self._store.bell
+        while not self._stopping.is_set():
+            bell.wait(_LOOK_S)
+            bell.clear()
+            try:
+                while not self._stopping.is_set() and (row := self._store.claim()) is not None:
+                    bell.set()  # there may be more for the other workers
+                    self._end(row)
+            except SpoolError as error:  # the node ends and starts anew, or the disk is full
+                _LOG.warning("node.sealed_lane_pauses", **describe(error))
+                self._stopping.wait(_SHORTAGE_S)
+
+    def _end(self, row: SealedRow) -> None:
+        """Bring an original that was begun into its next state. Raises SpoolError."""
+        try:
+            why = self._deidentify(row)
+        except _Stopped:
+            self._store.give_back(row)
+            return
+        except (SpoolError, OSError, MemoryError, NotForwarded) as error:
+            self._store.give_back(row)
+            _LOG.warning("node.original_waits", original=row.id, route=row.route, **describe(error))
+            self._stopping.wait(_SHORTAGE_S)
+            return
+        except Exception as error:
+            _LOG.error("node.fault", original=row.id, route=row.route, **describe(error))
+            why = Why(Cause.FAULT_OF_NODE, f"an error of the program ({type(error).__name__})")
+        if why is not None:
+            self._store.hold(row, why)
+            self._tell_held(row, why)
+
+    def _deidentify(self, row: SealedRow) -> Why | None:
+        """De-identify an original and end it; return why it is held instead."""
+        try:
+            stream, original = self._store.open(row)
+        except SealError as error:
+            return Why(Cause.DAMAGED, str(error))
+        except FileNotFoundError:
+            return Why(Cause.MISSING, "its file is gone")
+        with stream:
+            route = self._routes.named(original.said.route)
+            if route is None:
+                return Why(Cause.NO_ROUTE, "its route is not configured any more")
+            caller, request = _as_it_came(original.said)
+            way = Way(self._store.spool, route, caller, request, self._records)
+            try:
+                self._convert(way, original)
+            except Excluded as refusal:
+                reason, path = refusal.reason, refusal.path
+                record(way.spool, refusal_of(route, caller, request, refusal.code, reason, path=path))
+                self._records.tell("object-excluded", caller, route=route.name, code=refusal.code, path=path)
+                self._store.forget(row)
+                return None
+            except ObjectRefused as refusal:
+                return Why(refusal.code, refusal.reason, refusal.path)
+            except SealError as error:
+                return Why(Cause.DAMAGED, str(error))
+            except MemoryError:
+                if self._memory.left < self._memory.total:
+                    raise  # others hold it now
+                return Why(Cause.MEMORY, "its header is longer than limits.memory_bytes")
+        if route.through is not None:
+            self._store.forget(row)
+        else:
+            self._store.erase(row.object)
+        return None
+
+    def _convert(self, way: Way, original: Original) -> None:
+        conversion = Conversion(way, self._memory.share(), date.fromtimestamp(original.said.at))
+        try:
+            for piece in original.pieces:
+                if self._stopping.is_set():
+                    raise _Stopped
+                conversion.feed(memoryview(piece))
+                reach("sealed-half")
+            conversion.commit(original=original.row.id)
+        finally:
+            conversion.discard()
+
+    def _tell_held(self, row: SealedRow, why: Why) -> None:
+        _LOG.warning(
+            "node.original_held",
+            original=row.id,
+            route=row.route,
+            code=why.code,
+            reason=why.reason,
+            path=why.path,
+        )
+        self._records.tell("original-held", route=row.route, original=row.id, code=why.code, path=why.path)
+
+
+def _as_it_came(said: Said) -> tuple[Caller, StoreRequest]:
+    caller = Caller(AETitle(said.calling), AETitle(said.called), said.address, 0, said.association)
+    return caller, StoreRequest(said.sop_class_uid, said.sop_instance_uid, said.transfer_syntax_uid, 0)
