@@ -156,6 +156,8 @@ class FolderSender:
                 except FileExistsError:
                     if not _is_there(folder_fd, candidate, entry):
                         continue
+                else:
+                    folders.made.append((folder_fd, candidate))
                 return Delivered()
         except OSError as error:
             if error.errno in {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR}:
@@ -209,6 +211,9 @@ class FolderSender:
         try:
             folders.sync()
         except OSError as error:
+            # A sync is not tried again, it may say yes without having written: the next attempt makes
+            # the names anew.
+            folders.withdraw()
             return Deferred(f"the folder cannot be synced: {error.strerror}")
         return None
 
@@ -221,6 +226,7 @@ class _Folders:
         self._mode = mode
         self._open: dict[tuple[str, ...], int] = {}
         self._changed: set[tuple[str, ...]] = set()
+        self.made: list[tuple[int, str]] = []  # files: folder and name
 
     def open(self, path: tuple[str, ...]) -> int:
         """Return a descriptor of the folder, made when it is absent, that lives until `close`."""
@@ -232,6 +238,12 @@ class _Folders:
         """Make the names in every folder that changed durable."""
         for path in self._changed:
             os.fsync(self._open[path] if path else self.root_fd)
+
+    def withdraw(self) -> None:
+        """Take back the names that were given to files."""
+        for folder_fd, name in self.made:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder_fd)
 
     def close(self) -> None:
         """Close every folder but the root."""

@@ -226,11 +226,40 @@ def test_files_count_as_delivered_only_when_their_folders_are_synced(
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "fsync", fail)
-
-    outcomes = deliver(folder, spool.claim("a", 3))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        outcomes = deliver(folder, spool.claim("a", 3))
 
     assert all(isinstance(outcome, Deferred) for outcome in outcomes)
+
+
+def test_names_whose_sync_failed_are_taken_back_and_made_anew(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FolderDestination("a", tmp_path / "out", TEMPLATE)
+    put(spool, 1)
+    entries = spool.claim("a")
+    deliver(folder, entries)  # is there from before, and nobody's to take back
+    put(spool, 2)
+    synced: list[int] = []
+    sync = os.fsync
+
+    def fail_once(fd: int) -> None:
+        synced.append(fd)
+        if len(synced) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    both = [*entries, *spool.claim("a")]
+    first = deliver(folder, both)
+    between = list(files(folder).values())
+    second = deliver(folder, both)
+
+    assert all(isinstance(outcome, Deferred) for outcome in first)
+    assert between == [META + dataset(1)]
+    assert second == [Delivered()] * 2
+    assert sorted(files(folder).values()) == sorted(META + dataset(n) for n in (1, 2))
 
 
 def test_a_folder_that_is_gone_is_unusable_and_says_so(spool: Spool, tmp_path: Path) -> None:

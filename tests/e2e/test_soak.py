@@ -6,9 +6,11 @@ more before a release). The first half has kills, the second shows whether anyth
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import statistics
 import threading
 import time
@@ -26,7 +28,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.errors import AssociationError
-from deid_node.spool import Desk, check
+from deid_node.spool import Desk, backup, check
 from deid_node.standard.values import AETitle
 from tests.delivery.downstream import Downstream, downstream
 from tests.e2e.running import RunningNode, running
@@ -62,6 +64,7 @@ class Tally:
     answers: Counter[int] = field(default_factory=Counter)
     acknowledged: list[int] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    looks: int = 0
 
     def fault(self, kind: str) -> None:
         with self.lock:
@@ -163,6 +166,8 @@ def trouble(node: RunningNode, down: Downstream, tally: Tally, begun: float, end
     kill_every_s = max(4.0, SOAK_S / 20)
     next_kill = begun + kill_every_s / 2
     memory: list[float] = []
+    desk = Desk(node.home / "state" / "spool")
+    next_look = begun
     while (now := time.monotonic()) < ends_at:
         if now < half and now >= next_kill:
             next_kill = now + kill_every_s
@@ -181,11 +186,30 @@ def trouble(node: RunningNode, down: Downstream, tally: Tally, begun: float, end
             down.mode = chance.choice(BAD_MODES)
             time.sleep(0.3)
             down.mode = "well"
+        if now >= next_look:
+            next_look = now + 3
+            look(desk, node.home, tally)
         if now > half + SOAK_S / 10:
             assert node.process is not None
             memory.append(psutil.Process(node.process.pid).memory_info().rss / (1 << 20))
         time.sleep(0.5)
     return memory
+
+
+def look(desk: Desk, folder: Path, tally: Tally) -> None:
+    """Check, count and copy the ledger while it is in use: no finding, and counts that add up."""
+    assert check(desk._folder, contents=False) == []
+    status = desk.status()
+    for study in status.studies:
+        for states in study.destinations.values():
+            assert sum(states.values()) == study.objects
+    copy = folder / f"backup-{time.monotonic_ns()}"
+    backup(desk._folder, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as conn:
+        known = conn.execute("SELECT count(*) FROM item").fetchone()[0]
+    assert known >= sum(study.objects for study in status.studies)
+    copy.unlink()
+    tally.looks += 1
 
 
 @pytest.mark.timeout(max(240, 2 * SOAK_S))
@@ -236,6 +260,7 @@ def test_under_faults_on_all_sides_nothing_is_lost_nothing_grows_and_the_counts_
     for study in status.studies:
         for name in ("out", "down"):
             assert sum(study.destinations[name].values()) == study.objects, study
+    assert tally.looks > 1
     assert found == []
     assert not list((desk._folder / "objects").glob("*/*"))
     assert threads < 30

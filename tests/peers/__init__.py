@@ -21,7 +21,11 @@ import pytest
 LOOPBACK = "127.0.0.1"
 
 # Debian's DCMTK and Orthanc leave Nagle's algorithm on; each message then waits for a delayed ACK.
-ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+# Settings of the node in the environment of the tests are for no node that they start.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("DEID_NODE_")},
+    "TCP_NODELAY": "1",
+}
 
 
 def require(program: str) -> str:
