@@ -47,6 +47,7 @@ from deid_node.settings import AcceptorKind, Acknowledge, CommitmentMode, Settin
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import LimitSettings
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
+from deid_node.spool.failpoint import reach
 from deid_node.spool.room import Water
 from deid_node.spool.sealed import SealedStore
 from deid_node.spool.spool import Spool
@@ -207,6 +208,7 @@ class Node:
             _LOG.error("node.reload_refused", problem=list(error.problems))
             self._records.tell("reload-refused", problems=len(error.problems))
             return
+        reach("reloading")
         self._modes.clear()  # until the new ones are in, nothing is committed
         self._modes.update({route.name: route.commitment for route in routes})
         self._intake.replace_gates(Peers(settings.peers), routes)
