@@ -79,7 +79,7 @@ def test_a_kill_while_an_object_arrives_leaves_nothing_and_it_can_come_again(
     assert found == []
 
 
-def test_a_kill_before_the_destination_has_answered_sends_again_and_counts_the_attempt(
+def test_a_kill_before_the_destination_has_answered_counts_and_is_sent_again(
     tmp_path: Path,
 ) -> None:
     with downstream("no-answer") as down:
