@@ -20,7 +20,7 @@ from deid_node.engine.encoding import ODD, Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.identity import bears_identity
 from deid_node.engine.nested import is_sequence
-from deid_node.engine.plan import KEEP, Place, Plan
+from deid_node.engine.plan import KEEP, Entry, Place, Plan
 from deid_node.engine.scan import Budget, Element, Incomplete, element_at
 from deid_node.engine.subject import (
     SEARCHED_IDS,
@@ -54,6 +54,7 @@ class _Known:
     """One element of the remembered header, what it became, and what that counted."""
 
     element: Element
+    entry: Entry
     raw: bytes
     out: bytes
     kept: int
@@ -163,6 +164,7 @@ class Series:
         self.needles: tuple[bytes, ...] = ()
         self.acquaintance: tuple[tuple[str, str], ...] = ()
         self.sop_class_uid = ""
+        self.creators: dict[int, str] = {}
         self.known: list[_Known] = []
         self.index: dict[int, int] = {}
         self.steps: list[_Step] = []
@@ -198,6 +200,7 @@ class Series:
         series.needles = subject.needles  # of attributes that are watched
         series.acquaintance = subject.acquaintance
         series.sop_class_uid = subject.facts.ascii(SOP_CLASS_UID)
+        series.creators = place.creators if plan.creators else {}  # watched, too
         series.length = len(place.b)
         series._cut()
         return series
@@ -292,8 +295,7 @@ class Series:
         subject.search_as(self.needles, self.spared)
         place = Place(b, [], self.encoding, subject)
         plan = self.plan
-        if plan.creators:
-            place.elements = facts.elements
+        place.adopt_creators(self.creators)
         made: dict[int, tuple[Element, bytes]] = {}
         for index, number, element in found.open:
             new = found.out[index] = plan.made(place, element)
@@ -416,10 +418,9 @@ class Series:
     def _simple(self, known: _Known) -> bytes | bool | None:
         """Return what becomes of an element whatever its value is; None when that depends on it."""
         code = known.element[0]
-        if is_sequence(code) or code & ODD or code >> 16 in self.inserts:
+        if known.holds_items or code & ODD or code >> 16 in self.inserts:
             return None
-        entry = self.plan.entries.get(code)
-        return entry if isinstance(entry, bytes | bool) else None
+        return known.entry if isinstance(known.entry, bytes | bool) else None
 
 
 def value_after(plan: Plan, place: Place, element: Element | None) -> str:
@@ -445,6 +446,7 @@ def _remembered(
     out = b"" if code >> 16 in inserts else plan.made(place, element)
     return _Known(
         element,
+        plan.entry_at(code, place),
         raw,
         out,
         subject.kept - before[0],

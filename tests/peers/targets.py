@@ -68,7 +68,7 @@ class Target:
         Path(f"/proc/{self.process}/clear_refs").write_text("5")
 
     def stored_bytes(self) -> int:
-        """Return the bytes of all files of the target but the ballast, which the node keeps to finish with."""
+        """Return the bytes of all files of the target but the ballast, kept by the node to finish with."""
         found = 0
         for path in self.folder.rglob("*"):
             try:
