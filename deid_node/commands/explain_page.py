@@ -38,7 +38,7 @@ table { border-collapse: collapse; width: 100%; table-layout: fixed }
 th, td { text-align: left; vertical-align: top; padding: .3rem .5rem; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere }
 th { font-weight: 600 } .value { font-family: ui-monospace, monospace; white-space: pre-wrap }
-.act { width: 3rem; text-align: center } .why { opacity: .8 }
+.act { width: 4.5rem; text-align: center } .why { opacity: .8 }
 .absent { opacity: .55; font-style: italic }
 .removed td.after, .action-R { color: var(--bad) } .kept .act { color: var(--ok) }
 .finding { display: block; font-weight: 600 } .reject { color: var(--bad) } .warn { color: var(--warn) }

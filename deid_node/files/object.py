@@ -16,6 +16,7 @@ from deid_node.files.draft import About, Draft, Names, NameTakenError, Target
 from deid_node.files.index import Known
 from deid_node.files.input import Input
 from deid_node.files.result import FileResult, Outcome, refused
+from deid_node.files.web import WebError
 from deid_node.node.part10 import read_part10
 
 READ_BYTES: Final = 1 << 20
@@ -70,7 +71,8 @@ class Work:
             return FileResult(source.shown, Outcome.FAILED, code="exists", reason=reason)
         except OSError as error:
             reason = f"{error.strerror or type(error).__name__}"
-            return FileResult(source.shown, Outcome.FAILED, code="file-system", reason=reason)
+            code = "server" if isinstance(error, WebError) else "file-system"
+            return FileResult(source.shown, Outcome.FAILED, code=code, reason=reason)
         finally:
             if draft is not None:
                 draft.discard()

@@ -146,7 +146,8 @@ def _listed(meta: Any) -> Listed:
 
 def _in_process(bucket: Bucket, prefix: str) -> Iterator[Listed]:
     """List in an interpreter of its own, which ends before any process of ours is forked."""
-    command = [sys.executable, "-m", __name__, bucket.name, bucket.endpoint, bucket.region, prefix]
+    words = (bucket.name, bucket.endpoint, bucket.region, prefix)
+    command = [sys.executable, "-c", f"import {__name__} as store; store.print_list()", *words]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEID_NODE_")}
     with subprocess.Popen(  # noqa: S603  # no shell, our own module; it needs no key of ours
         command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, env=inherited
@@ -161,13 +162,11 @@ def _in_process(bucket: Bucket, prefix: str) -> Iterator[Listed]:
         raise ConfigurationError(f"s3://{bucket.name}/{prefix}: cannot be listed.")
 
 
-def _print_list(name: str, endpoint: str, region: str, prefix: str) -> None:
+def print_list() -> None:
+    """Print a list as JSON lines: what the interpreter does that is started for it, for its arguments."""
+    name, endpoint, region, prefix = sys.argv[1:]
     try:
         for one in _list(Bucket(name, endpoint, region), prefix):
             print(json.dumps(one))
     except Exception as error:  # the edge of a process: what it was is told, not its text
         print(json.dumps(type(error).__name__))
-
-
-if __name__ == "__main__":
-    _print_list(*sys.argv[1:])

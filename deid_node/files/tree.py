@@ -147,7 +147,7 @@ def _run_pool(
                 if not waiting:
                     return
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in [one for one in waiting if one in done]:
                     result = future.result()
                     del waiting[future]
                     yield result
