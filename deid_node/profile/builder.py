@@ -180,6 +180,8 @@ def build_final(candidate: Document, version: str, *, only_reachable: bool = Tru
         for uid, tags in undecided(candidate).items()
         for tag in tags
     ]
+    if open_entries:
+        open_entries.append("Write rows for them, or let the basic profile decide: build candidate --decide.")
     if not version.strip():
         open_entries.append("A final procedure has a version.")
     if open_entries:

@@ -74,6 +74,28 @@ def compile_chain(
     return _Compilation(chain, read_base, read_table).compile()
 
 
+def problems_of_parts(chain: Sequence[Description]) -> list[str]:
+    """Return what is wrong with rows and options of a chain in which other things could not be read."""
+    said: list[str] = []
+    for one in chain:
+        try:
+            parse_options(one.options)
+        except ProfileError as error:
+            said += (f"{one.places['options']}: {problem}" for problem in error.problems)
+    return [*said, *_row_problems(_ranked(chain))]
+
+
+def _row_problems(rows: Sequence[Ranked]) -> list[str]:
+    return [*checks.tie_problems(rows), *checks.protected_problems(rows), *checks.type_problems(rows)]
+
+
+def _ranked(chain: Sequence[Description]) -> list[Ranked]:
+    found: list[Ranked] = []
+    for number, description in enumerate(chain):
+        found += ranked(description.rows, number, description.ties)
+    return found
+
+
 class _Compilation:
     def __init__(
         self,
@@ -84,18 +106,14 @@ class _Compilation:
         self._chain = chain
         self._top = chain[-1]
         self._problems: list[str] = []
-        self._rows: list[Ranked] = []
-        for number, description in enumerate(chain):
-            self._rows += ranked(description.rows, number, description.ties)
+        self._rows = _ranked(chain)
         self._base = self._read_base()
         self._options = self._read_options()
         self._json = self._read_json(read_base)
         self._lookups = self._read_tables(read_table)
 
     def compile(self) -> Compiled:
-        self._problems += checks.tie_problems(self._rows)
-        self._problems += checks.protected_problems(self._rows)
-        self._problems += checks.type_problems(self._rows)
+        self._problems += _row_problems(self._rows)
         self._problems += checks.lookup_problems(self._chain, self._rows)
         classes = frozenset().union(*(description.sop_classes for description in self._chain))
         unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT

@@ -16,13 +16,13 @@ from typing import Final, Protocol, Self
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.compile import Compiled, compile_chain, no_tables
+from deid_node.profile.compile import Compiled, compile_chain, no_tables, problems_of_parts
 from deid_node.profile.grand_challenge import JSONProcedure, built_in, compile_json, read_json
 from deid_node.profile.language import Base, Description
 from deid_node.profile.lookup import Lookup, LookupSource, read_lookup
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Procedure
-from deid_node.profile.reading import read_profile
+from deid_node.profile.reading import read_what_is_right
 
 DEFAULT: Final = "basic"
 
@@ -70,6 +70,8 @@ def load_with_notes(profile: str | File, folder: File | None = None) -> Compiled
         return Compiled(_json_procedure(source.name, text), ())
     chain = _Chain()
     chain.add(source, ())
+    if chain.problems:
+        raise ProfileError(*chain.problems, *problems_of_parts(chain.descriptions))
     return compile_chain(chain.descriptions, chain.read_base, chain.read_table)
 
 
@@ -145,25 +147,22 @@ class _Chain:
 
     def __init__(self) -> None:
         self.descriptions: list[Description] = []
+        self.problems: list[str] = []
         self._done: set[str] = set()
         self._bases: dict[str, tuple[str, File | None]] = {}
         self._folders: dict[Place, File | None] = {}
 
     def add(self, source: _Source, on_the_way: tuple[str, ...]) -> None:
-        """Add a profile after those it extends.
+        """Add a profile after those it extends; what is wrong with any of them goes to `problems`.
 
         Raises:
-            ProfileError: one of them is wrong or not found, or they extend each other in a circle; the
-                problems of all files at once.
+            ProfileError: the profile cannot be read at all.
         """
         if source.identity in self._done:
             return
         self._done.add(source.identity)
-        problems: list[str] = []
-        try:
-            description = read_profile(_text(source), source.name)
-        except ProfileError as error:
-            raise ProfileError(*error.problems) from None
+        description, problems = read_what_is_right(_text(source), source.name)
+        self.problems += problems
         way = (*on_the_way, source.identity)
         place = description.places.get("extends", description.place)
         for other in description.extends:
@@ -178,9 +177,7 @@ class _Chain:
                     )
                 self.add(below, way)
             except ProfileError as error:
-                problems += error.problems
-        if problems:
-            raise ProfileError(*problems)
+                self.problems += error.problems
         if description.base is not None:
             self._bases[description.base] = (str(description.places["base"]), source.folder)
         for table in description.tables.values():

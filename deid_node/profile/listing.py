@@ -123,10 +123,19 @@ def diff(one: Procedure, two: Procedure, sop_class_uid: str) -> list[Difference]
     before, after = _by_selector(one, sop_class_uid), _by_selector(two, sop_class_uid)
     found = []
     for selector in dict.fromkeys((*before, *after)):
-        old, new = before.get(selector), after.get(selector)
+        old, new = _row_for(selector, before), _row_for(selector, after)
         if old is None or new is None or (old.action, old.how) != (new.action, new.how):
             found.append(Difference(selector, old, new))
     return found
+
+
+def _row_for(selector: str, rows: Mapping[str, ShownRow]) -> ShownRow | None:
+    """Return the row of a selector; in items without one of their own that of the enclosing dataset holds."""
+    found = rows.get(selector)
+    if found is not None or "[" in selector or "." not in selector:
+        return found
+    path, _, last = selector.rpartition(".")
+    return _row_for(f"{path.rpartition('.')[0]}.{last}".lstrip("."), rows)
 
 
 def _by_selector(procedure: Procedure, sop_class_uid: str) -> Mapping[str, ShownRow]:

@@ -137,6 +137,11 @@ class Problems:
         """Note problems with what stands at a path."""
         self.found += [(self.place(*path).line, text) for text in texts]
 
+    def in_order(self) -> tuple[str, ...]:
+        """Return all problems in the order of their lines."""
+        ordered = sorted(self.found, key=lambda problem: problem[0])
+        return tuple(f"{Place(self.file, line)}: {text}" for line, text in ordered)
+
     def raise_if_any(self) -> None:
         """Raise all problems in the order of their lines.
 
@@ -144,5 +149,4 @@ class Problems:
             ProfileError: something was noted.
         """
         if self.found:
-            ordered = sorted(self.found, key=lambda problem: problem[0])
-            raise ProfileError(*(f"{Place(self.file, line)}: {text}" for line, text in ordered))
+            raise ProfileError(*self.in_order())

@@ -66,14 +66,25 @@ def read_profile(text: str, file: str) -> Description:
     Raises:
         ProfileError: with everything that is wrong, each with its line.
     """
+    description, problems = read_what_is_right(text, file)
+    if problems:
+        raise ProfileError(*problems)
+    return description
+
+
+def read_what_is_right(text: str, file: str) -> tuple[Description, tuple[str, ...]]:
+    """Read one profile without what is wrong in it, and say what that is; as `read_profile`.
+
+    Raises:
+        ProfileError: it is no TOML.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"{file}: not TOML: {error}") from None
     problems = Problems(file, lines_of(text))
     description = _Reading(table, problems).read(text)
-    problems.raise_if_any()
-    return description
+    return description, problems.in_order()
 
 
 class _Reading:

@@ -190,7 +190,7 @@ def test_gc_17_a_final_procedure_has_a_version_and_nothing_undecided() -> None:
         build_final(base, "")
     final = build_final(decide_undecided(base), "2026.1.0")
 
-    assert len(caught.value.problems) == len(undecided(base)[CT]) + 1
+    assert len(caught.value.problems) == len(undecided(base)[CT]) + 2
     assert final["version"] == "2026.1.0"
     assert next(iter(final)) == "version"
     assert all(entry["default"] in ACTIONS for entry in final["sopClass"][CT]["tag"].values())

@@ -328,6 +328,22 @@ def test_problems_of_all_files_of_a_chain_are_said_at_once(problems_of: Problems
     assert "did you mean basic?" in problems[2]
 
 
+def test_what_is_read_and_what_is_compiled_is_said_at_once(problems_of: Problems) -> None:
+    problems = problems_of(
+        'extends = ["basic", "bsic"]\noptions = ["clean-pixel-data"]\n[attributes]\nFoo = "X"\n'
+        'SOPInstanceUID = "X"\n"re:Patient.*" = "X"\n"re:.*Name" = "Z"'
+    )
+
+    for line, part in (
+        (2, "did you mean basic?"),
+        (3, "cannot be applied"),
+        (5, "'Foo' is no attribute"),
+        (6, "leaves no value"),
+        (8, "are equally specific"),
+    ):
+        assert any(f"line {line}:" in problem and part in problem for problem in problems)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

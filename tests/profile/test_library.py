@@ -245,4 +245,6 @@ def test_two_profiles_are_compared_row_by_row() -> None:
     assert changed.before is not None and changed.before.action == "Z"
     assert changed.after is not None and changed.after.action == "C"
     assert "PatientName" not in found
+    # In items without a row of their own that of the dataset around them holds.
+    assert not [d for d in found.values() if "." in d.selector and "[" not in d.selector and not d.before]
     assert diff(library.load("basic"), library.load("basic"), CT) == []
