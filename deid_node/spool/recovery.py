@@ -7,6 +7,7 @@ the process that is gone are void.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -42,8 +43,9 @@ def files(root: str) -> dict[str, int]:
             if folder.is_dir(follow_symlinks=False):
                 with os.scandir(folder.path) as objects:
                     for entry in objects:
-                        size = entry.stat(follow_symlinks=False).st_size
-                        found[entry.name.removesuffix(SUFFIX)] = size
+                        with contextlib.suppress(FileNotFoundError):  # delivered and gone meanwhile
+                            size = entry.stat(follow_symlinks=False).st_size
+                            found[entry.name.removesuffix(SUFFIX)] = size
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -173,6 +174,29 @@ def test_check_finds_every_kind_of_disagreement_and_changes_nothing(spool: Spool
         ("unfinished", "half"),
     }
     assert check(spool.folder) == found
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1)
+    (entry,) = spool.claim("a")
+    listed = os.scandir
+
+    def slowly(folder: str) -> contextlib.closing[Iterator[os.DirEntry[str]]]:
+        with listed(folder) as entries:
+            found = list(entries)
+        if any(one.is_file() for one in found) and os.path.exists(entry.path):
+            spool.settle(entry, Delivered())  # a lane delivers it between the two
+            spool.flush()
+        return contextlib.closing(one for one in found)
+
+    monkeypatch.setattr(os, "scandir", slowly)
+
+    assert check(tmp_path) == []
+    assert not os.path.exists(entry.path)
+    spool.close()
 
 
 def test_a_backup_holds_every_row_while_the_spool_is_in_use(spool: Spool, tmp_path: Path) -> None:
