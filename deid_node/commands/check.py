@@ -62,7 +62,7 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
     return {
         "file": str(loaded.file) if loaded.file else None,
         "summary": banner(settings, procedures, loaded.file),
-        "notes": profile_notes(settings),
+        "notes": [*profile_notes(settings), *_room_notes(settings)],
         "routes": {
             name: {
                 "called": list(route.called),
@@ -74,6 +74,22 @@ def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
             for name, route in settings.effective_routes.items()
         },
     }
+
+
+def _room_notes(settings: Settings) -> list[str]:
+    """Say when the node would take no object for want of room."""
+    from deid_node.spool.room import level
+
+    folder = settings.spool_folder
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    used = level(folder)
+    if used < settings.spool.high_water:
+        return []
+    return [
+        f"The file system of the spool is {used:.0%} full; from spool.high_water = "
+        f"{settings.spool.high_water:g} on no object is taken."
+    ]
 
 
 def _check_quarantine(settings: Settings) -> None:

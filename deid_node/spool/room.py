@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _CHECK_S: Final = 0.5
@@ -95,11 +96,7 @@ class Room:
 
     def _look(self, water: Water) -> bool:
         found = os.fstatvfs(self._fd)
-        mark = water.high if self._short_since is None else water.low
-        # Blocks that only root may use are neither used nor free: df counts in the same way.
-        blocks = _share(found.f_blocks - found.f_bfree, found.f_bavail)
-        inodes = _share(found.f_files - found.f_ffree, found.f_favail)
-        if blocks >= mark or inodes >= mark:
+        if _level(found) >= (water.high if self._short_since is None else water.low):
             return False
         if not self._has_ballast:
             total = found.f_blocks * found.f_frsize
@@ -118,6 +115,21 @@ class Room:
         finally:
             os.close(fd)
         return True
+
+
+def level(folder: Path) -> float:
+    """Return how full the file system of a folder is, by bytes or by inodes, whichever is more.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    return _level(os.statvfs(folder))
+
+
+def _level(found: os.statvfs_result) -> float:
+    # Blocks that only root may use are neither used nor free: df counts in the same way.
+    blocks = _share(found.f_blocks - found.f_bfree, found.f_bavail)
+    return max(blocks, _share(found.f_files - found.f_ffree, found.f_favail))
 
 
 def _share(used: int, free: int) -> float:

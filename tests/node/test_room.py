@@ -9,6 +9,8 @@ from typing import Any
 import pydicom
 import pytest
 
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
 from deid_node.dimse.peer import AssociationRejectedError
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
@@ -77,6 +79,19 @@ def test_a_filling_disk_is_a700_then_a_transient_rejection_then_as_before(
         "The object cannot be kept now; send it again",
     )
     assert why == (2, 3, 2)
+
+
+def test_check_says_that_there_is_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        config = tmp_path / "node.toml"
+        config.write_text(f'state = "{disk}/state"\n')
+        said = []
+        for share in (0.5, 0.9):
+            fill_to(disk, share)
+            assert main(["check", "--config", str(config)]) == ExitCode.OK
+            said.append("from spool.high_water = 0.85 on no object is taken" in capsys.readouterr().out)
+
+    assert said == [False, True]
 
 
 @pytest.mark.usefixtures("_hurried")
