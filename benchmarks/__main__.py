@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from benchmarks.check import WrongOutput
-from benchmarks.line import Line, Result
+from benchmarks.line import Line, Objects, Result
 from benchmarks.lines import lines
 from benchmarks.report import machine, summary, table, write_json
-from benchmarks.run import measure
+from benchmarks.run import measure, provide
 
 _MEMORY = Path("/dev/shm")
 
@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("lines", nargs="*", help="names of lines, or how they begin; all when none is given")
     parser.add_argument("--list", action="store_true", help="name the lines and how long each takes")
+    parser.add_argument("--prepare", action="store_true", help="make objects and ledgers, measure nothing")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each line (7)")
     parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of objects (1)")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
@@ -63,6 +64,10 @@ def chosen(every: list[Line], names: list[str]) -> list[Line]:
     return [line for line in every if line in found] if names else every
 
 
+def _bytes(objects: Objects) -> int:
+    return sum(path.stat().st_size for path in objects.files)
+
+
 def _tell(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
@@ -85,6 +90,12 @@ def main() -> int:
     asked.cache.mkdir(parents=True, exist_ok=True)
     scratch = asked.scratch or (_MEMORY if _MEMORY.is_dir() else asked.cache)
     disk = asked.disk or asked.cache
+    if asked.prepare:
+        for line in todo:
+            print(
+                f"{line.name}: {sum(map(_bytes, provide(line, asked.cache, scratch).values())) / 1e6:.0f} MB"
+            )
+        return 0
     before = machine()
     print(*(f"{name}: {value}" for name, value in before.items()), sep="\n")
     print(f"output under {scratch}; of lines that sync under {disk}")

@@ -94,6 +94,15 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Provides(Protocol):
+    """A contender that keeps something between runs."""
+
+    def provide(self, scratch: Path) -> None:
+        """Make it where it is not there yet."""
+        ...
+
+
+@runtime_checkable
 class Keeps(Protocol):
     """A contender that keeps objects in a way of its own."""
 

@@ -104,6 +104,9 @@ class Folder:
         work = self.workload.count * (pace.object_ms + 1) / 1000
         return 2 * pace.start_s + work + self.workload.megabytes / pace.mb_s
 
+    def provide(self, scratch: Path) -> None:
+        pass
+
     def run(self, objects: Objects, scratch: Path) -> Run:
         start_s, start_cpu_s, _ = self._work(objects.files[:1], scratch / "first")
         whole_s, whole_cpu_s, peak = self._work(objects.files, scratch / "all")

@@ -84,25 +84,26 @@ class NodeWithHistory(Node):
 
     @contextmanager
     def run(self, folder: Path) -> Iterator[Running]:
-        state = self._state(folder)
+        state = self._state
         try:
             with self.serving(folder, self.store(folder / "out"), folder / "out", state) as running:
                 yield running
         finally:
             _take_out(state, self.rows)
 
-    def _state(self, folder: Path) -> Path:
-        """Return the state with the ledger, making it where it is not there yet."""
-        state = self.cache / f"history-{self.rows}"
-        stamp = state / "complete.json"
+    @property
+    def _state(self) -> Path:
+        return self.cache.absolute() / f"history-{self.rows}"
+
+    def provide(self, scratch: Path) -> None:
+        """Make the state with the ledger where it is not there yet."""
+        stamp = self._state / "complete.json"
         wanted = {"rows": self.rows, "tables": schema.VERSION}
-        if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
-            shutil.rmtree(state, ignore_errors=True)
-            first = folder / "first"
-            first.mkdir()
-            with self.serving(first, self.store(first / "out"), first / "out", state):
-                pass  # makes the key and the folders
-            fill(state / "spool", self.rows)
-            _take_out(state, self.rows)
-            stamp.write_text(json.dumps(wanted))
-        return state
+        if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+            return
+        shutil.rmtree(self._state, ignore_errors=True)
+        with self.serving(scratch, self.store(scratch / "out"), scratch / "out", self._state):
+            pass  # makes the key and the folders
+        fill(self._state / "spool", self.rows)
+        _take_out(self._state, self.rows)
+        stamp.write_text(json.dumps(wanted))

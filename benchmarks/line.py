@@ -54,6 +54,10 @@ class Trial(Protocol):
         """Return about how long one run takes, with start, check and end."""
         ...
 
+    def provide(self, scratch: Path) -> None:
+        """Make what it keeps between runs beside the objects, where it is not there yet."""
+        ...
+
     def run(self, objects: Objects, scratch: Path) -> Run:
         """Do it once in an empty folder, check what came out, and return what it cost.
 

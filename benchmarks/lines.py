@@ -175,7 +175,7 @@ def _end_to_end(plan: Plan) -> list[Line]:
             clock="done",
             disk=True,
         )
-        for name, part, aim in (("ct", 0.5, 4.0), ("mr", 0.33, 5.0))
+        for name, part, aim in (("ct", 1.0, 4.0), ("mr", 0.5, 5.0))
     ]
     ct = plan.loads["ct"]
     unsynced = plan.forward("deid_node unsynced", durable=False)

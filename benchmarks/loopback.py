@@ -42,6 +42,9 @@ class Loopback:
     def expected_s(self) -> float:
         return 1.5 + self.workload.megabytes / 1500
 
+    def provide(self, scratch: Path) -> None:
+        pass
+
     def run(self, objects: Objects, scratch: Path) -> Run:
         port, index = free_port(), scratch / "index.json"
         index.write_text(json.dumps([str(path) for path in objects.measured]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.check import pixel_digest
-from benchmarks.line import Line, Objects, Result
+from benchmarks.line import Line, Objects, Result, Trial
 from benchmarks.measure import Run
 from benchmarks.workloads import Workload, prepared
 
@@ -32,12 +32,8 @@ def measure(
     Raises:
         WrongOutput: a trial lost, changed or leaked something.
     """
-    reasons = {trial.name: trial.missing() for trial in line.trials}
-    present = [trial for trial in line.trials if reasons[trial.name] is None]
-    skipped = tuple(f"{name}: no {reason}" for name, reason in reasons.items() if reason is not None)
-    objects = {
-        workload: made(workload, cache) for workload in dict.fromkeys(trial.workload for trial in present)
-    }
+    present, skipped = _present(line)
+    objects = provide(line, cache, scratch)
     runs: dict[str, list[Run]] = {trial.name: [] for trial in present}
     count = line.rounds(rounds)
     for number in range(count):
@@ -47,3 +43,21 @@ def measure(
             with TemporaryDirectory(dir=scratch) as folder:
                 runs[trial.name].append(trial.run(objects[trial.workload], Path(folder)))
     return Result(line, runs, skipped)
+
+
+def provide(line: Line, cache: Path, scratch: Path) -> dict[Workload, Objects]:
+    """Make what a line needs and keeps between runs; return its objects."""
+    present, _ = _present(line)
+    for trial in present:
+        with TemporaryDirectory(dir=scratch) as folder:
+            trial.provide(Path(folder))
+    return {
+        workload: made(workload, cache) for workload in dict.fromkeys(trial.workload for trial in present)
+    }
+
+
+def _present(line: Line) -> tuple[list[Trial], tuple[str, ...]]:
+    """Return the trials that can take part, and why others cannot."""
+    reasons = {trial.name: trial.missing() for trial in line.trials}
+    present = [trial for trial in line.trials if reasons[trial.name] is None]
+    return present, tuple(f"{name}: no {reason}" for name, reason in reasons.items() if reason is not None)

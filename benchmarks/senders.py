@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,20 +69,25 @@ def storescu(
 
 
 def sendfile(
-    contender: Contender, running: Running, files: Sequence[Path], index: Path, associations: int
+    contender: Contender,
+    running: Running,
+    files: Sequence[Path],
+    index: Path,
+    associations: int,
+    ready: Callable[[], None] = lambda: None,
 ) -> Sent:
-    """Send files with the sender that does not parse; its associations stand before the clock starts."""
+    """Send files with the sender that does not parse; `ready` is called when its associations stand."""
     write_index(files, index)
     words = ["benchmarks.sender", str(running.port), contender.called, str(index), str(associations)]
     tls = running.tls
-    return told([*words, *([str(tls.ca), str(tls.caller), str(tls.caller_key)] if tls else [])])
+    return told([*words, *([str(tls.ca), str(tls.caller), str(tls.caller_key)] if tls else [])], ready)
 
 
-def told(words: list[str], environment: Mapping[str, str] = ENVIRONMENT) -> Sent:
+def told(words: list[str], ready: Callable[[], None] = lambda: None) -> Sent:
     """Run a sending program of ours: it says "ready", waits for a line, and prints what it took as JSON."""
     sender = subprocess.Popen(
         [sys.executable, "-m", *words],
-        env=environment,
+        env=ENVIRONMENT,
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -93,6 +98,7 @@ def told(words: list[str], environment: Mapping[str, str] = ENVIRONMENT) -> Sent
     if sender.stdout.readline() != "ready\n":
         _, said = sender.communicate(timeout=30)
         raise RuntimeError(f"{words[0]} cannot send: {said[-1000:]}")
+    ready()
     start = time.perf_counter()
     out, said = sender.communicate("go\n", timeout=LIMIT_S)
     if sender.returncode:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.check import WrongOutput, check, outputs
-from benchmarks.contenders import Contender, Keeps, Prepares, Running, Settles
+from benchmarks.contenders import Contender, Keeps, Prepares, Provides, Running, Settles
 from benchmarks.line import Objects
 from benchmarks.measure import Run, cpu_seconds, forget_peak, peak_bytes, shared_bytes
 from benchmarks.processes import ENVIRONMENT, wait_until
@@ -21,6 +21,24 @@ _ROOT = Path(__file__).resolve().parents[1]
 _CHECK_MB_S, _CHECK_OBJECT_MS = 600, 0.6
 _QUIET_S, _QUIET_SHARE = 0.5, 0.1
 _IDLE_WINDOW_S = 10.0
+_STEADY_S = 0.05
+
+
+class _Meter:
+    """CPU time of a tree from a moment on."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before = 0.0
+
+    def start(self) -> None:
+        """Count from here: the associations stand, where the sender says so."""
+        self._before = cpu_seconds(self._pid)
+        forget_peak(self._pid)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds since then."""
+        return cpu_seconds(self._pid) - self._before
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,10 @@ class Store:
         started = pace.start_s + 1.5 + 0.01 * self.associations
         return started + count * per_object / 1000 + megabytes / pace.mb_s + checked
 
+    def provide(self, scratch: Path) -> None:
+        if isinstance(self.contender, Provides):
+            self.contender.provide(scratch)
+
     def run(self, objects: Objects, scratch: Path) -> Run:
         with self.contender.run(scratch) as running:
             sendfile(self.contender, running, objects.files[:1], scratch / "warm-up.json", 1)
@@ -67,15 +89,14 @@ class Store:
                 _wait_until_quiet(running.pid)
             if isinstance(self.contender, Prepares):
                 self.contender.prepare(running)
-            before = cpu_seconds(running.pid)
-            forget_peak(running.pid)
-            sent = self._send(objects, running, scratch)
+            meter = _Meter(running.pid)
+            sent = self._send(objects, running, scratch, meter)
             _settled(self.contender, running, len(objects.files))
             done = time.perf_counter() - sent.start
             run = Run(
                 sent.elapsed_s,
                 max(done, sent.elapsed_s),
-                cpu_seconds(running.pid) - before,
+                meter.cpu_s(),
                 peak_bytes(running.pid),
                 len(objects.measured),
                 sum(path.stat().st_size for path in objects.measured),
@@ -84,10 +105,11 @@ class Store:
             _check(self.contender, running, objects, scratch)
         return run
 
-    def _send(self, objects: Objects, running: Running, scratch: Path) -> Sent:
+    def _send(self, objects: Objects, running: Running, scratch: Path, meter: _Meter) -> Sent:
         if self.sender == "sendfile":
-            index = scratch / "index.json"
-            return sendfile(self.contender, running, objects.measured, index, self.associations)
+            index, count = scratch / "index.json", self.associations
+            return sendfile(self.contender, running, objects.measured, index, count, meter.start)
+        meter.start()
         return storescu(
             self.contender,
             running,
@@ -120,6 +142,9 @@ class Idle:
 
     def expected_s(self) -> float:
         return self.contender.pace.start_s + _IDLE_WINDOW_S + 3 + 0.02 * self.associations
+
+    def provide(self, scratch: Path) -> None:
+        pass
 
     def run(self, objects: Objects, scratch: Path) -> Run:
         with self.contender.run(scratch) as running:
@@ -192,8 +217,21 @@ def _check(contender: Contender, running: Running, objects: Objects, scratch: Pa
         folder = scratch / "collected"
         folder.mkdir()
         contender.collect(running, folder)
+    else:
+        _wait_until_written(folder)
     sent = objects.digests * contender.copies
     check(contender.name, sent, outputs(folder), deidentified=contender.deidentifies)
+
+
+def _wait_until_written(folder: Path) -> None:
+    """Return when no file grows any more: storescp writes under the final name."""
+
+    def steady() -> bool:
+        before = [path.stat().st_size for path in outputs(folder)]
+        time.sleep(_STEADY_S)
+        return before == [path.stat().st_size for path in outputs(folder)]
+
+    wait_until(steady, "all files are written", LIMIT_S)
 
 
 def _wait_until_quiet(pid: int, share: float = _QUIET_SHARE) -> None:
