@@ -7,6 +7,7 @@ that all runs find the same ledger.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ _PACE = Pace(12, 1.5, 300)
 _IN_HASTE = ("journal_mode = OFF", "secure_delete = OFF", "cache_size = -2000000")
 _ITEMS = """
 WITH RECURSIVE n(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM n WHERE n < :last)
-INSERT INTO item (id, object, state, route, profile, uid_digest, revision, sha256, dataset_at, size,
+INSERT INTO item (id, object, state, route, profile, uid_digest, revision, digest, dataset_at, size,
   sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid, attributes, calling, called,
   address, association, kept, changed, removed, cleaned, warnings, received_at, done_at)
 SELECT n, hex(randomblob(15)), 'purged', 'default', hex(randomblob(32)), randomblob(32), 0, randomblob(32),
@@ -33,11 +34,11 @@ SELECT n, hex(randomblob(15)), 'purged', 'default', hex(randomblob(32)), randomb
 """
 _DELIVERIES = """
 INSERT INTO delivery (item, destination, state, attempts, changed_at)
-SELECT id, 'out', 'delivered', 1, 1 FROM item WHERE id BETWEEN :first AND :last
+SELECT id, :destination, 'delivered', 1, 1 FROM item WHERE id BETWEEN :first AND :last
 """
 _COUNTS = (
     "INSERT INTO study SELECT study_uid, min(id), count(*), 0, 0, sum(size) FROM item GROUP BY study_uid",
-    "INSERT INTO settled SELECT study_uid, 'out', 'delivered', count(*) FROM item GROUP BY study_uid",
+    "INSERT INTO settled SELECT study_uid, :destination, 'delivered', count(*) FROM item GROUP BY study_uid",
 )
 _NEWER = (
     "DELETE FROM settled WHERE study_uid IN (SELECT study_uid FROM item WHERE id > :rows)",
@@ -47,8 +48,8 @@ _NEWER = (
 )
 
 
-def fill(spool: Path, rows: int) -> None:
-    """Write the rows of so many objects into a new ledger."""
+def fill(spool: Path, rows: int, destination: str = "out") -> None:
+    """Write the rows of so many objects, delivered long ago to one destination, into a new ledger."""
     with contextlib.closing(schema.connect(spool, durable=False)) as conn:
         schema.migrate(conn)
         for pragma in _IN_HASTE:
@@ -57,10 +58,10 @@ def fill(spool: Path, rows: int) -> None:
             span = {"first": first, "last": min(rows, first + _AT_A_TIME - 1)}
             conn.execute("BEGIN")
             conn.execute(_ITEMS, {**span, "per_study": _PER_STUDY, "per_series": _PER_SERIES})
-            conn.execute(_DELIVERIES, span)
+            conn.execute(_DELIVERIES, {**span, "destination": destination})
             conn.execute("COMMIT")
         for statement in _COUNTS:
-            conn.execute(statement)
+            conn.execute(statement, {"destination": destination})
 
 
 def _take_out(state: Path, rows: int) -> None:
@@ -98,7 +99,8 @@ class NodeWithHistory(Node):
     def provide(self, scratch: Path) -> None:
         """Make the state with the ledger where it is not there yet."""
         stamp = self._state / "complete.json"
-        wanted = {"rows": self.rows, "tables": schema.VERSION}
+        tables = hashlib.sha256("".join(schema.MIGRATIONS).encode()).hexdigest()
+        wanted = {"rows": self.rows, "tables": tables}
         if stamp.exists() and json.loads(stamp.read_text()) == wanted:
             return
         shutil.rmtree(self._state, ignore_errors=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.spool import Delivered, Spool, backup, ledger, schema
+from benchmarks import history
+from deid_node.spool import Delivered, Spool, backup, ledger
 from deid_node.spool.schema import LEDGER
 from tests.spool.objects import put
 
@@ -29,31 +30,7 @@ WAITING = 10_000
 def fill(folder: Path, rows: int) -> None:
     """Write the rows of objects that were delivered long ago, 500 a study, with random digests."""
     Spool.open(folder, durable=False).close()
-    with contextlib.closing(schema.connect(folder, durable=False)) as conn:
-        conn.execute("BEGIN")
-        conn.executemany(
-            "INSERT INTO item (id, object, state, route, profile, uid_digest, revision, digest,"
-            " dataset_at, size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid,"
-            " attributes, calling, called, address, association, kept, changed, removed, cleaned, warnings,"
-            " received_at, done_at)"
-            " VALUES (?, hex(randomblob(16)), 'purged', 'r', hex(randomblob(32)), randomblob(32), 0,"
-            " randomblob(32), 400, 500000, '1.2.840.10008.5.1.4.1.1.2', ?, '1.2.840.10008.1.2.1', ?, ?, '{}',"
-            " 'CT1', 'NODE', '192.0.2.7', 'a1b2c3', 9, 9, 9, 9, '[]', 1, 1)",
-            ((n, f"2.25.{10**37 + n}", f"2.25.{n // 500}", f"2.25.{n // 100}") for n in range(1, rows + 1)),
-        )
-        conn.executemany(
-            "INSERT INTO delivery (item, destination, state, attempts, changed_at)"
-            " VALUES (?, 'a', 'delivered', 1, 1)",
-            ((n,) for n in range(1, rows + 1)),
-        )
-        conn.execute(
-            "INSERT INTO study SELECT study_uid, min(id), count(*), 0, 0, sum(size) FROM item"
-            " GROUP BY study_uid"
-        )
-        conn.execute(
-            "INSERT INTO settled SELECT study_uid, 'a', 'delivered', count(*) FROM item GROUP BY study_uid"
-        )
-        conn.execute("COMMIT")
+    history.fill(folder, rows, destination="a")
 
 
 @pytest.fixture(scope="module")
