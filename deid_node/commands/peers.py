@@ -10,6 +10,7 @@ import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
+from deid_node.commands.own_node import own_node
 from deid_node.commands.terminal import complain, leave, print_json, say
 from deid_node.errors import AssociationError, ObjectRefused
 
@@ -44,7 +45,7 @@ def echo(
     contexts = [("1.2.840.10008.1.1", "1.2.840.10008.1.2")]
     tls: ssl.SSLContext | None = None
     if host is None:
-        peer, tls = _own_node(config, calling, timeout)
+        peer, tls = own_node(config, calling, timeout)
     else:
         peer = _peer(host, port, called, calling, timeout)
     place = f"{peer.called} at {peer.host} port {peer.port}"
@@ -56,18 +57,6 @@ def echo(
     if status:
         leave(ExitCode.INCOMPLETE, f"{place} answered {status:04X}H.")
     say(f"{place} answers.")
-
-
-def _own_node(config: Path | None, calling: str, timeout: float) -> tuple[Peer, ssl.SSLContext | None]:
-    from deid_node.node.tls import own_context
-    from deid_node.settings.load import load_settings
-
-    settings = load_settings(config).settings
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not bound
-    host = anywhere.get(settings.host, settings.host)
-    titles = [str(title) for route in settings.effective_routes.values() for title in route.called]
-    called = settings.ae_title if settings.ae_title in titles else titles[0]
-    return _peer(host, settings.port, called, calling, timeout), own_context(settings)
 
 
 def send(

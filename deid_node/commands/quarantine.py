@@ -96,6 +96,46 @@ def export(
 
 
 @app.command()
+def rerun(
+    key: Annotated[Path, typer.Option("--key", "-k", help="File with the private key.")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids from `list`.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All objects.")] = False,
+    calling: Annotated[
+        str | None, typer.Option("--calling", help="AE title to send with. Else that of the first sender.")
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for each answer.")] = 30.0,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Send objects to the running node again, as they first came; what it takes leaves the quarantine.
+
+    Originals are opened in memory alone. Those that are rejected again stay, under a new id.
+    """
+    from deid_node.commands.quarantine_rerun import Rerun
+    from deid_node.node.sealing import read_private_key
+
+    if bool(ids) == every:
+        leave(ExitCode.USAGE, "Say what to run again: ids, or --all.")
+    folder = _folder(config)
+    known = {note.id: note for note in _notes(config)}
+    for id_ in ids or ():
+        if id_ not in known:
+            leave(ExitCode.NO_INPUT, f"{id_}: is not in quarantine; nothing was sent.")
+    private = read_private_key(key)
+    chosen = [known[id_] for id_ in ids or known]
+    write_audit(config, "quarantine-rerun", ids=[note.id for note in chosen])
+    again = Rerun(folder, private, config, calling, timeout)
+    results = [again(note) for note in chosen]
+    if as_json:
+        print_json([asdict(result) for result in results])
+    else:
+        for result in results:
+            (say if result.is_taken else complain)(f"{result.id}: {result.told}.")
+    if not all(result.is_taken for result in results):
+        leave(ExitCode.INCOMPLETE)
+
+
+@app.command()
 def purge(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids from `list`.")] = None,
     older_than: Annotated[

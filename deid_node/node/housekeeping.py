@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -23,9 +23,23 @@ class Housekeeping:
     """A thread that looks after a spool, if the settings leave it anything to do."""
 
     def __init__(
-        self, spool: Spool, settings: SpoolSettings, *, purge_s: float = _PURGE_S, prune_s: float = _PRUNE_S
+        self,
+        spool: Spool,
+        settings: SpoolSettings,
+        *,
+        purge_s: float = _PURGE_S,
+        prune_s: float = _PRUNE_S,
+        seldom: Iterable[Callable[[], None]] = (),
     ) -> None:
-        """Prepare; `purge_s` and `prune_s` are how often is looked for files and for history."""
+        """Prepare.
+
+        Args:
+            spool: that is looked after.
+            settings: of it.
+            purge_s: how often is looked for files.
+            prune_s: how often is looked for history, and what is `seldom` to do is done.
+            seldom: may raise SpoolError or OSError.
+        """
         self._spool = spool
         self._tasks: list[tuple[float, Callable[[], None]]] = []
         # Also with 0: an earlier process may have kept files for longer.
@@ -33,6 +47,7 @@ class Housekeeping:
         if settings.history_days is not None:
             self._history_s = settings.history_days * _DAY_S
             self._tasks.append((prune_s, self._prune))
+        self._tasks += [(prune_s, task) for task in seldom]
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=task, name="housekeeping", daemon=True)
@@ -55,7 +70,7 @@ class Housekeeping:
         while True:
             try:
                 task()
-            except SpoolError as error:
+            except (SpoolError, OSError) as error:
                 _LOG.warning("node.housekeeping_failed", **describe(error))
             if self._stopping.wait(every_s):
                 return

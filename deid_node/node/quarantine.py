@@ -6,13 +6,17 @@ an operator may see without the private key: when, who, why. The private key nee
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,6 +31,8 @@ from deid_node.spool.pieces import label, split_label
 _SEALED: Final = ".sealed"
 _NOTE: Final = ".json"
 _PART: Final = ".part"
+_LOOK_S: Final = 10.0
+_DAY_S: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,21 @@ class Note:
 class Quarantine:
     """The folder of sealed objects of one node."""
 
-    def __init__(self, folder: Path, recipient: X25519PublicKey, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipient: X25519PublicKey,
+        *,
+        durable: bool = True,
+        max_bytes: int = sys.maxsize,
+    ) -> None:
         """Open the folder, made when it is absent, and remove what was left unfinished.
+
+        Args:
+            folder: of sealed objects alone.
+            recipient: who can open them.
+            durable: sync what is written.
+            max_bytes: of all objects; more are not kept.
 
         Raises:
             SpoolError: the folder cannot be used.
@@ -58,6 +77,7 @@ class Quarantine:
         self._folder = folder
         self._recipient = recipient
         self._durable = durable
+        self._room = _Room(folder, max_bytes)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in folder.glob(f"*{_PART}"):
@@ -70,7 +90,31 @@ class Quarantine:
 
     def begin(self, caller: Caller, request: StoreRequest, route: str) -> SealedObject:
         """Start to seal an object. Raises OSError."""
-        return SealedObject(self._folder, self._recipient, caller, request, route, durable=self._durable)
+        return SealedObject(
+            self._folder, self._recipient, caller, request, route, self._room.take, durable=self._durable
+        )
+
+
+class _Room:
+    """How much may still be kept. Counts what this process adds, and looks again now and then."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._held = 0
+        self._looked_at = -_LOOK_S
+
+    def take(self, size: int) -> None:
+        """Count one more object. Raises OSError when there is no room for it."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._looked_at >= _LOOK_S:  # a person may have removed some
+                self._held = sum(entry.stat().st_size for entry in self._folder.glob(f"*{_SEALED}"))
+                self._looked_at = now
+            if self._held + size > self._max_bytes:
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+            self._held += size
 
 
 class SealedObject:
@@ -83,6 +127,7 @@ class SealedObject:
         caller: Caller,
         request: StoreRequest,
         route: str,
+        take: Callable[[int], None],
         *,
         durable: bool,
     ) -> None:
@@ -91,6 +136,7 @@ class SealedObject:
         self._caller = caller
         self._request = request
         self._route = route
+        self._take = take
         self._durable = durable
         self._size = 0
         self._part = folder / f"{self._id}{_PART}"
@@ -110,6 +156,7 @@ class SealedObject:
 
     def keep(self, refusal: ObjectRefused) -> None:
         """Make the sealed object and its note durable. Raises OSError."""
+        self._take(self._size)
         self._seal.finish()
         self._stream.flush()
         if self._durable:
@@ -160,12 +207,36 @@ def notes(folder: Path) -> list[Note]:
     return found
 
 
+def expired(folder: Path, keep_days: float) -> list[str]:
+    """Return the ids of objects that came longer ago."""
+    before = time.time() - keep_days * _DAY_S
+    return [note.id for note in notes(folder) if note.at < before]
+
+
 def purge(folder: Path, ids: list[str]) -> None:
     """Remove objects for good. Raises OSError."""
     for id_ in ids:
         (folder / f"{id_}{_SEALED}").unlink()
         with suppress(FileNotFoundError):
             (folder / f"{id_}{_NOTE}").unlink()
+
+
+@contextmanager
+def opened(
+    folder: Path, id_: str, private: X25519PrivateKey
+) -> Iterator[tuple[StoreRequest, Iterator[bytes]]]:
+    """Open an object: what its C-STORE-RQ said, and its dataset in pieces.
+
+    No piece is to be used before the last one has come.
+
+    Raises:
+        SealError: it cannot be opened with this key.
+        OSError: the file cannot be read.
+    """
+    with (folder / f"{id_}{_SEALED}").open("rb") as sealed:
+        pieces = unseal(sealed, private)
+        said, first = split_label(next(pieces))
+        yield StoreRequest(**said), chain((first,), pieces)
 
 
 def export(folder: Path, id_: str, private: X25519PrivateKey, output: Path) -> None:
@@ -175,15 +246,12 @@ def export(folder: Path, id_: str, private: X25519PrivateKey, output: Path) -> N
         SealError: it cannot be opened with this key.
         OSError: a file cannot be read or written, or `output` is there already.
     """
-    with (folder / f"{id_}{_SEALED}").open("rb") as sealed:
-        pieces = unseal(sealed, private)
-        said, first = split_label(next(pieces))
+    with opened(folder, id_, private) as (request, pieces):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(output, flags, 0o600), "wb") as stream:
             try:
-                uids = said["sop_class_uid"], said["sop_instance_uid"], said["transfer_syntax_uid"]
+                uids = request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid
                 stream.write(heading_of(*uids).meta)
-                stream.write(first)
                 for piece in pieces:
                     stream.write(piece)
             except BaseException:

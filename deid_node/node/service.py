@@ -33,7 +33,7 @@ from deid_node.node.lanes import Lanes
 from deid_node.node.named_secrets import read_secrets
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
-from deid_node.node.quarantine import Quarantine
+from deid_node.node.quarantine import Quarantine, expired, purge
 from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealed_lane import SealedLane
@@ -113,7 +113,7 @@ class Node:
             )
             started.callback(spool.close)
             records.catch_up(spool.desk)
-            housekeeping = Housekeeping(spool, settings.spool)
+            housekeeping = Housekeeping(spool, settings.spool, seldom=_seldom(settings, records))
             started.callback(housekeeping.stop)
             housekeeping.start()
             destinations = make_destinations(settings)
@@ -342,7 +342,28 @@ def _make_quarantine(settings: Settings) -> Quarantine | None:
     if settings.quarantine.public_key is None:
         return None
     recipient = read_public_key(settings.quarantine.public_key)
-    return Quarantine(settings.quarantine_folder, recipient, durable=settings.spool.durable)
+    return Quarantine(
+        settings.quarantine_folder,
+        recipient,
+        durable=settings.spool.durable,
+        max_bytes=settings.quarantine.max_bytes,
+    )
+
+
+def _seldom(settings: Settings, records: Records) -> list[Callable[[], None]]:
+    """Return what is to be done every hour or so."""
+    days, folder = settings.quarantine.keep_days, settings.quarantine_folder
+    if days is None:
+        return []
+
+    def purge_quarantine() -> None:
+        old = expired(folder, days)
+        if old:
+            records.tell("quarantine-purged", how="age", ids=old)
+            purge(folder, old)
+            _LOG.info("node.quarantine_purged", count=len(old))
+
+    return [purge_quarantine]
 
 
 def _make_acceptor(

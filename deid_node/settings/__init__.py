@@ -15,7 +15,13 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
-from deid_node.settings.records import AuditSettings, CrosswalkSettings, PseudonymKind, SealedSettings
+from deid_node.settings.records import (
+    AuditSettings,
+    CrosswalkSettings,
+    PseudonymKind,
+    QuarantineSettings,
+    SealedSettings,
+)
 from deid_node.settings.types import (
     Folder,
     Hours,
@@ -291,18 +297,6 @@ class SpoolSettings(Section):
         if self.low_water > self.high_water:
             raise ValueError("low_water must not be above high_water")
         return self
-
-
-class QuarantineSettings(Section):
-    """Where objects of routes with `on_reject = "quarantine"` wait, readable only with a private key."""
-
-    folder: Folder | None = Field(
-        default=None, description="Folder of sealed objects. Unset: `<state>/quarantine`."
-    )
-    public_key: Folder | None = Field(
-        default=None,
-        description="PEM file with the X25519 public key that objects are sealed to (see `quarantine keys`).",
-    )
 
 
 class LogSettings(Section):

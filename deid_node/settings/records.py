@@ -1,4 +1,4 @@
-"""Settings of what is written down: pseudonyms, the crosswalk, sealed originals, the audit stream."""
+"""Settings of what is kept beside objects: crosswalk, audit stream, quarantine, sealed originals."""
 
 from __future__ import annotations
 
@@ -94,4 +94,25 @@ class AuditSettings(Section):
     )
     syslog: SyslogSettings | None = Field(
         default=None, description="Where audit messages go as well: see `[audit.syslog]`."
+    )
+
+
+class QuarantineSettings(Section):
+    """Where objects of routes with `on_reject = "quarantine"` wait, readable only with a private key."""
+
+    folder: Folder | None = Field(
+        default=None, description="Folder of sealed objects. Unset: `<state>/quarantine`."
+    )
+    public_key: Folder | None = Field(
+        default=None,
+        description="PEM file with the X25519 public key that objects are sealed to (see `quarantine keys`).",
+    )
+    max_bytes: int = Field(
+        default=10 << 30,
+        ge=1 << 20,
+        description="Bytes of all sealed objects; beyond it the sender keeps what is rejected (A700).",
+    )
+    keep_days: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Days after which an object is removed for good, looked at or not. Unset: never.",
     )

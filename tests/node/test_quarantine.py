@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -16,10 +18,11 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.errors import ConfigurationError
 from deid_node.node import quarantine
 from deid_node.node.sealing import Seal, make_key_pair, read_private_key, read_public_key, unseal
+from deid_node.node.service import Node
 from deid_node.settings import FolderSettings, OnReject, QuarantineSettings, RouteSettings
 from deid_node.spool.pieces import PIECE, SealError
 from tests.node.running import CT, refusals, running, store
-from tests.peers import wait_for
+from tests.peers import LOOPBACK, wait_for
 
 
 def sealed(data: bytes, key: X25519PrivateKey, step: int = 300_000) -> bytes:
@@ -179,3 +182,137 @@ def test_the_wrong_key_exports_nothing(site: Site, tmp_path: Path) -> None:
 
     assert status == ExitCode.INCOMPLETE
     assert not out.exists()
+
+
+# --- rerun ------------------------------------------------------------------------------------------------
+
+
+def rerun(site: Site, node: Node, *words: str) -> int:
+    site.config.write_text(f'state = "{site.state}"\nhost = "{LOOPBACK}"\nport = {node.address[1]}\n')
+    return main(["quarantine", "rerun", "--key", str(site.private), *words, "--config", str(site.config)])
+
+
+def with_rule(site: Site, condition: str) -> dict[str, Any]:
+    """Settings whose route rejects what a condition says."""
+    profile = site.config.with_name("rule.toml")
+    profile.write_text(
+        'name = "rule"\nversion = "1"\nextends = ["basic"]\n'
+        f'[[reject]]\nwhen = "{condition}"\nbecause = "x"\n'
+    )
+    route = site.settings["routes"]["r"].model_copy(update={"profile": str(profile)})
+    return {**site.settings, "routes": {"r": route}}
+
+
+def test_what_the_profile_takes_now_leaves_the_quarantine_and_is_delivered(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(site.state, **with_rule(site, "Modality == 'CT'")) as node:
+        assert store(node, CT).status == StoreStatus.SUCCESS
+        assert store(node, CT.with_name("MR_small.dcm")).status == StoreStatus.SUCCESS
+    [note] = site.quarantine()
+
+    with running(site.state, **with_rule(site, "Modality == 'MR'")) as node:
+        status = rerun(site, node, note.id, "--json")
+        wait_for(lambda: len(list((tmp_path / "out").rglob("*.dcm"))) == 2, "both are delivered")
+
+    [told] = json.loads(capsys.readouterr().out)
+    assert status == ExitCode.OK
+    assert told == {"id": note.id, "status": "0000", "again": None, "told": "was taken"}
+    assert site.quarantine() == []
+    results = {ds.Modality: ds for ds in map(pydicom.dcmread, (tmp_path / "out").rglob("*.dcm"))}
+    assert results["CT"].PixelData == pydicom.dcmread(CT).PixelData
+    assert results["CT"].PatientID != pydicom.dcmread(CT).PatientID
+    audit = (site.state / "audit" / "audit.jsonl").read_text()
+    assert '"event":"quarantine-rerun"' in audit
+    assert audit.index('"quarantine-rerun"') < audit.rindex('"object-stored"')
+
+
+def test_what_is_rejected_again_stays_under_a_new_id(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(site.state, **site.settings) as node:
+        store(node, site.rejected)
+        [note] = site.quarantine()
+        status = rerun(site, node, "--all")
+
+    [again] = site.quarantine()
+    assert status == ExitCode.INCOMPLETE
+    assert again.id != note.id
+    assert f"{note.id}: is in quarantine again, as {again.id}" in capsys.readouterr().err
+
+
+def test_what_the_node_refuses_or_does_not_hear_stays_as_it_is(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(site.state, **site.settings) as node:
+        store(node, site.rejected)
+    [note] = site.quarantine()
+    refusing = {**site.settings, "routes": {"r": RouteSettings(called="DEIDNODE", destinations="out")}}
+
+    with running(site.state, **refusing) as node:
+        refused = rerun(site, node, note.id)
+    unheard = rerun(site, node, note.id)
+    make_key_pair(tmp_path / "other.pem", tmp_path / "other.pub")
+    with running(site.state, **site.settings) as node:
+        locked = rerun(site, node, note.id, "--key", str(tmp_path / "other.pem"))
+
+    assert [refused, unheard, locked] == [ExitCode.INCOMPLETE] * 3
+    told = capsys.readouterr().err
+    for said in ("stays: the node answers C", "was not sent", "another key"):
+        assert said in told
+    assert site.quarantine() == [note]
+
+
+def test_a_rerun_wants_to_know_what(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(site.state, **site.settings) as node:
+        neither = rerun(site, node)
+        both = rerun(site, node, "x", "--all")
+        unknown = rerun(site, node, "nothing")
+
+    assert [neither, both, unknown] == [ExitCode.USAGE, ExitCode.USAGE, ExitCode.NO_INPUT]
+
+
+def test_a_rerun_leaves_no_original_on_the_disk(site: Site) -> None:
+    with running(site.state, **with_rule(site, "Modality == 'CT'")) as node:
+        store(node, site.rejected)
+    [note] = site.quarantine()
+
+    with running(site.state, **with_rule(site, "Modality == 'MR'")) as node:
+        assert rerun(site, node, note.id) == ExitCode.INCOMPLETE  # burned-in text is rejected by `basic`
+
+    for path in site.state.rglob("*"):
+        if path.is_file():
+            assert b"Quellwasser" not in path.read_bytes(), path
+
+
+# --- how much, and how long -------------------------------------------------------------------------------
+
+
+def test_a_full_quarantine_leaves_objects_with_their_sender_and_lets_others_through(site: Site) -> None:
+    limited = {**site.settings, "quarantine": QuarantineSettings(public_key=site.public, max_bytes=1 << 20)}
+    ds = pydicom.dcmread(site.rejected)
+    ds.PixelData = bytes(600_000)
+    ds.save_as(site.rejected)
+
+    with running(site.state, **limited) as node:
+        answers = [store(node, site.rejected).status for _ in range(2)]
+        passed = store(node, CT).status
+
+    assert answers == [StoreStatus.SUCCESS, StoreStatus.OUT_OF_RESOURCES]
+    assert passed == StoreStatus.SUCCESS
+    assert len(list((site.state / "quarantine").iterdir())) == 2  # one object and its note
+
+
+def test_objects_are_removed_after_their_days_and_that_is_audited(site: Site) -> None:
+    with running(site.state, **site.settings) as node:
+        store(node, site.rejected)
+        store(node, site.rejected)
+    old, young = site.quarantine()
+    path = site.state / "quarantine" / f"{old.id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "at": old.at - 8 * 86400}))
+    limited = {**site.settings, "quarantine": QuarantineSettings(public_key=site.public, keep_days=7)}
+
+    with running(site.state, **limited):
+        wait_for(lambda: site.quarantine() == [young], "the old one is removed")
+
+    lines = (site.state / "audit" / "audit.jsonl").read_text().splitlines()
+    [told] = [event for event in map(json.loads, lines) if event["event"] == "quarantine-purged"]
+    assert (told["how"], told["ids"]) == ("age", [old.id])
