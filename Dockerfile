@@ -13,6 +13,8 @@ RUN python -m venv /opt/deid-node \
  && /opt/deid-node/bin/python -m compileall -q /opt/deid-node/lib
 
 FROM python:${PYTHON}
+# Nothing in it needs to become another account: no file of the image can (su, mount, passwd and the like).
+RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 # A fixed number, so that the owner of a mounted volume can be set without knowing the image.
 RUN groupadd --system --gid 10104 deid-node \
  && useradd --system --uid 10104 --gid 10104 --home-dir /var/lib/deid-node --shell /usr/sbin/nologin deid-node \
