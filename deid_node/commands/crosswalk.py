@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,13 +37,20 @@ FormerKeys = Annotated[
 @app.command()
 def lookup(
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="Patient ID, Study Instance UID, or what stands for one.")
+        str,
+        typer.Argument(
+            metavar="VALUE",
+            help="Patient ID, Study Instance UID, or what stands for one. - reads it from standard input: "
+            "other accounts can see the words of a command.",
+        ),
     ],
     former: FormerKeys = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Find who is behind a pseudonym, or the pseudonym of a patient or study."""
+    if value == "-":
+        value = sys.stdin.readline().strip()
     with _open(config, former) as (crosswalk, vault, audit, _):
         found = crosswalk.lookup(value)
         index = vault.index("audit", value)[:8].hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sqlite3
 import stat
@@ -284,6 +285,18 @@ def test_a_lookup_shows_who_it_is_and_is_audited_without_saying_who(
     assert all("user" in event for event in events)
     assert "1CT1" not in json.dumps(events)
     assert ds.PatientID not in json.dumps(events)
+
+
+def test_a_lookup_can_be_asked_where_nobody_sees_the_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path / "state", crosswalk=CrosswalkSettings(enabled=True)) as node:
+        store(node, CT)
+    monkeypatch.setattr("sys.stdin", io.StringIO("1CT1\n"))
+
+    assert main(["crosswalk", "lookup", "-", "--json", *configuration(tmp_path)]) == 0
+
+    assert json.loads(capsys.readouterr().out)[0]["original"] == "1CT1"
 
 
 def test_the_crosswalk_is_off_unless_it_is_switched_on(
