@@ -45,7 +45,7 @@ class BoundedSocket(AssociationSocket):
         self._poll.register(wire.sock, select.POLLIN)
         self._kind = 0  # of the PDU whose header was read
         self._end = 0.0
-        self._unanswered = 0
+        self._unanswered = 1  # the request of the association
         self._lock = threading.Lock()
         self._message_bytes = 0
         self.frames = Frames(assoc, limits)
@@ -62,9 +62,11 @@ class BoundedSocket(AssociationSocket):
             return False
         if self.trouble is not None:
             return True  # to read nothing, which is how pynetdicom learns of the end
+        if self._ahead:
+            return True
         if self._unanswered:
             return False
-        if self._ahead or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
         return bool(self._poll.poll(0))
 
@@ -88,6 +90,8 @@ class BoundedSocket(AssociationSocket):
             return
         try:
             self.wire.send(bytes(bytestream), self._limits.send_s)
+            if bytestream[0] == PduType.ASSOCIATE_AC:
+                self.message_answered()
             self._expect()
         except (Cut, ConnectionLost) as end:
             self.trouble = end
