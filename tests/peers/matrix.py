@@ -88,6 +88,7 @@ def main(columns: list[str]) -> None:
             found[column] = {}
             for name in ATTACKS:  # each on a target of its own: what one breaks is not the next one's fault
                 found[column] |= fully(column, home / name.split()[0], [name])
+                print(column, name, found[column][name].mark, file=sys.stderr, flush=True)
             found[column] |= specially(column, home)
     rows = sorted(found[columns[0]], key=lambda name: int(name.split()[0][1:]))
     print("| test |", " | ".join(columns), "|")
