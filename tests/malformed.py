@@ -320,6 +320,8 @@ def orders() -> Iterator[Case]:
                 form,
                 form.dataset(form.sequence(SEQUENCE, form.item(second))),
             )
+        late = form.element(0x00200000, "UL", form.long(4))
+        yield refused("a group length behind its group", form.dataset(second, late), form)
         vrs = form.element(0x00200000, "LO", b"words ")
         yield passes("words for a group length", form.dataset(vrs, second), form, form.dataset(second))
 
@@ -377,6 +379,14 @@ def bombs() -> Iterator[Case]:
         yield passes(
             "20,000 open items", form.dataset(form.sequence(0x52009230, open_items, undefined=True)), form
         )
+        deep = form.item(form.sequence(SEQUENCE, *[form.item()] * 30))
+        yield passes("items in items", form.dataset(form.sequence(SEQUENCE, *[deep] * 200)), form)
+        texts = b"".join(form.element(0x00091000 | low, "LT", b"x") for low in range(256))
+        yield passes(
+            "256 elements in 300 items",
+            form.dataset(form.sequence(0x00082112, *[form.item(texts)] * 300)),
+            form,
+        )
     head = EXPLICIT.dataset(EXPLICIT.element(PIXELS, "OW", length=1 << 30))
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     bomb = (
@@ -385,6 +395,8 @@ def bombs() -> Iterator[Case]:
         + deflater.flush()
     )
     yield Case("a deflate bomb", bomb, DEFLATED, (LimitExceeded,))
+    yield Case("a deflate bomb in a bomb", deflated(bomb), DEFLATED, (Malformed, Rejected))
+    yield Case("a deflate bomb cut", bomb[:-100], DEFLATED, (LimitExceeded, Malformed))
 
 
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (

@@ -144,6 +144,19 @@ def unknown_vrs() -> Iterator[Case]:
             yield passes(
                 "a sequence in a sequence as UN", form.dataset(form.element(SEQUENCE, "UN", content)), form
             )
+        for depth in (1, 3, 10):
+            hidden = inside
+            for _ in range(depth):
+                hidden = IMPLICIT.item(IMPLICIT.sequence(0x00082112, hidden))
+            for tag in (SEQUENCE, 0x00091001):
+                element = form.element(tag, "UN", hidden)
+                yield passes(f"UN {tag:08X} that hides {depth} levels", form.dataset(element), form)
+            wrong = hidden[:-3]
+            yield refused(
+                f"UN that hides {depth} levels and is cut",
+                form.dataset(form.element(SEQUENCE, "UN", wrong, length=len(wrong))),
+                form,
+            )
         name = b"Doe^Jane"
         yield passes("a name as UN", form.dataset(form.element(0x00101005, "UN", name)), form)
         yield passes("a name as OB", form.dataset(form.element(0x00101005, "OB", name)), form)
