@@ -279,6 +279,9 @@ def _registered(uid: bytes) -> bool:
     return uid.startswith(b"1.2.840.10008.") and is_registered_uid(uid.decode("latin-1"))
 
 
+_UNDECIDED: Final = "action C cannot judge a word of a text"
+
+
 class _CleanText:
     """Action C on text: known identifiers and what looks like one leave, the rest stays."""
 
@@ -294,11 +297,15 @@ class _CleanText:
         text = decode(value.strip(b" \0"), place.charsets, self.vr)
         if text is None:
             new, count = subject.cleaner.clean_bytes(value.strip(b" \0"))
+            if subject.cleaner.is_undecided(new.decode("latin-1")):
+                raise Rejected(_UNDECIDED, code="held", path=path_of(element, place))
             subject.warnings.add("a text in an undeclared or wrong character set was cleaned by its bytes")
         else:
             parts = [text] if self.vr in _ONE_VALUE else text.split("\\")
             cleaned = [subject.cleaner.clean(part) for part in parts]
             count = sum(found for _, found in cleaned)
+            if any(subject.cleaner.is_undecided(part) for part, _ in cleaned):
+                raise Rejected(_UNDECIDED, code="held", path=path_of(element, place))
             new = encode("\\".join(part for part, _ in cleaned), place.charsets, self.vr) or b""
         subject.cleaned += count
         return rebuilt(element, place, new) if count else None

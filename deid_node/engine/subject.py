@@ -269,7 +269,7 @@ class Subject:
     def cleaner(self) -> Cleaner:
         """The text cleaner for this object."""
         if self._cleaner is None:
-            self._cleaner = Cleaner(self.identifiers)
+            self._cleaner = Cleaner(self.identifiers, CleaningOptions.of(self.procedure.cleaning))
         return self._cleaner
 
     def without_known(self, text: str) -> str:

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final, Literal
 
 from deid_node.engine.text_dates import Span
+from deid_node.engine.text_fold import fold
 from deid_node.engine.text_identifiers import Identifiers, Kind, contains_any
 from deid_node.engine.text_institutions import institutions
 from deid_node.engine.text_names import person_names, unknown_words
 from deid_node.engine.text_shapes import FINDERS, suspicious_spans
+from deid_node.engine.text_words import words_of
+from deid_node.profile.procedure import Cleaning
 
 __all__ = ["Cleaner", "CleaningOptions", "Identifiers", "Kind", "contains_any"]
 
 _REMEMBERED_CHARACTERS: Final = 1024
 _BLANK_RUN: Final = re.compile(r"[ \t]{2,}")
+_WORD: Final = re.compile(r"[^\W_]+")
 _EMPTY_BRACKETS: Final = re.compile(r"[(\[{<][ ,;:.&/-]*[)\]}>]")
 _SEAM: Final = " \t,;:&^=_-/|.#@，、；："
 _OPENING: Final = "([{<"
@@ -33,7 +37,8 @@ _CLOSING: Final = ")]}>"
 class CleaningOptions:
     """What action C takes out besides the known identifiers of the object.
 
-    `unknown` decides over words that no list knows: they stay, or they go as well.
+    `unknown` decides over words that no list knows: they stay, they go as well, or the text is left to a
+    person. `words` are folded words that count as known, and as no names.
     """
 
     dates: bool = True
@@ -43,7 +48,15 @@ class CleaningOptions:
     numbers: bool = True
     addresses: bool = True
     names: bool = True
-    unknown: Literal["keep", "drop"] = "keep"
+    unknown: Literal["keep", "drop", "hold"] = "keep"
+    words: frozenset[str] = frozenset()
+
+    @staticmethod
+    @cache
+    def of(cleaning: Cleaning) -> CleaningOptions:
+        """Return what a profile says."""
+        words = words_of("\n".join(cleaning.words))
+        return CleaningOptions(unknown=cleaning.unknown.value, words=words)
 
 
 class Cleaner:
@@ -69,6 +82,13 @@ class Cleaner:
         if not known and not suspects:
             return text, 0
         return _without(text, _joined(text, [*known, *suspects]))
+
+    def is_undecided(self, cleaned: str) -> bool:
+        """Tell whether words are left in a cleaned value that a person has to judge."""
+        options = self._options
+        return options.unknown == "hold" and any(
+            not _is_allowed(cleaned[start:end], options.words) for start, end in unknown_words(cleaned)
+        )
 
     def clean_known(self, text: str) -> tuple[str, int]:
         """Return a decoded value without the known identifiers of the object; all else stays."""
@@ -98,12 +118,18 @@ def _remembered_suspects(text: str, options: CleaningOptions) -> tuple[Span, ...
 
 def _suspects(text: str, options: CleaningOptions) -> tuple[Span, ...]:
     spans = suspicious_spans(text, (option for option in FINDERS if getattr(options, option)))
+    words = []
     if options.names:
-        spans.extend(person_names(text))
-        spans.extend(institutions(text))
+        words += [*person_names(text), *institutions(text)]
     if options.unknown == "drop":
-        spans.extend(unknown_words(text))
-    return tuple(sorted(set(spans)))
+        words += unknown_words(text)
+    if options.words:
+        words = [(start, end) for start, end in words if not _is_allowed(text[start:end], options.words)]
+    return tuple(sorted({*spans, *words}))
+
+
+def _is_allowed(text: str, words: frozenset[str]) -> bool:
+    return all(fold(word) in words for word in _WORD.findall(text))
 
 
 def _joined(text: str, spans: list[Span]) -> list[Span]:

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     """a rule of the procedure rejects the object"""
     HELD = "held"
-    """a lookup table lacks a row; the object goes on when the row is there"""
+    """a lookup table lacks a row, or a word is not judged yet; the object goes on when that is there"""
     FAILED = "failed"
     """it could not be read, de-identified or written"""
     SKIPPED = "skipped"

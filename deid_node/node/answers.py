@@ -48,7 +48,7 @@ _NO_IDENTITY: Final = StoreAnswer(
     StoreStatus.DATASET_MISMATCH, "The dataset has no SOP class or no SOP instance"
 )
 _HELD: Final = StoreAnswer(
-    StoreStatus.OUT_OF_RESOURCES, "Held: a lookup table lacks a row; send it again later"
+    StoreStatus.OUT_OF_RESOURCES, "Held: the profile cannot decide it yet; send it again later"
 )
 CODES: Final = {
     StoreStatus.DATASET_MISMATCH: Mismatch.code,

@@ -23,12 +23,14 @@ from deid_node.profile.options import Option, method_code_values, parse_options
 from deid_node.profile.procedure import (
     Action,
     Checks,
+    Cleaning,
     DateChange,
     Dummies,
     Gate,
     Procedure,
     Rule,
     Table,
+    UnknownWords,
     Validation,
 )
 from deid_node.profile.tables import Ground, Tables
@@ -205,6 +207,10 @@ class _Compilation:
             validations=self._validations(Stage.ORIGINAL),
             validations_result=self._validations(Stage.RESULT),
             checks=Checks(**{key: level for one in self._chain for key, level in one.checks.items()}),
+            cleaning=Cleaning(
+                self._last(lambda said: said.unknown_words) or UnknownWords.KEEP,
+                frozenset(word for one in self._chain for word in one.known_words),
+            ),
             codes=self._codes(standard=standard) if identity_removed else (),
             method=self._last(lambda said: said.method) or f"deid_node: {self._top.name} {version}"[:64],
             dates=self._dates() if identity_removed else None,

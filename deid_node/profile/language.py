@@ -15,7 +15,7 @@ from typing import Final
 from deid_node.profile.conditions import Condition
 from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Place
-from deid_node.profile.procedure import Action, Call, Checks, DateChange, Dummies, Level
+from deid_node.profile.procedure import Action, Call, Checks, DateChange, Dummies, Level, UnknownWords
 from deid_node.profile.selector import Selector
 
 
@@ -81,6 +81,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "exclude": "gates: objects that are acknowledged and go nowhere",
         "validate": "what should not be: objects are rejected, or a finding is noted",
         "checks": "what is looked for in every result",
+        "clean": "what action C does with words that it does not know",
         "inherit_gates": "false: the gates of the profiles below do not count",
         "attributes": "rows for every SOP class",
         "sop_class": "rows for one SOP class",
@@ -99,6 +100,7 @@ UNLISTED_KEYS: Final = ("sop_class", "attribute", "private", "because")
 GATE_KEYS: Final = ("when", "because", "stage")
 CHECK_KEYS: Final = tuple(one.name for one in fields(Checks))
 VALIDATE_KEYS: Final = ("when", "message", "level", "stage")
+CLEAN_KEYS: Final = ("unknown", "words")
 DATE_KEYS: Final = ("longest_shift_days",)
 STAMP_KEYS: Final = ("method", "dates", "codes")
 FORCED_UID_KEYS: Final = ("root", "suffix")
@@ -171,6 +173,8 @@ class Description:
     excludes: tuple[GateRow, ...] = ()
     validations: tuple[ValidateRow, ...] = ()
     checks: Mapping[str, Level | None] = field(default_factory=lambda: MappingProxyType({}))
+    unknown_words: UnknownWords | None = None
+    known_words: tuple[str, ...] = ()
     inherit_gates: bool = True
     rows: tuple[Row, ...] = ()
     sop_classes: frozenset[str] = frozenset()

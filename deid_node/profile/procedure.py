@@ -169,6 +169,25 @@ class Checks:
 NO_CHECKS: Final = Checks()
 
 
+class UnknownWords(StrEnum):
+    """What action C does with a text in which words are left that it cannot judge."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """How action C cleans texts: what becomes of words that no list knows, and which it knows besides."""
+
+    unknown: UnknownWords = UnknownWords.KEEP
+    words: frozenset[str] = frozenset()
+
+
+DEFAULT_CLEANING: Final = Cleaning()
+
+
 @dataclass(frozen=True, slots=True)
 class Procedure:
     """All resolved tables and the decisions around them: one de-identification profile, compiled.
@@ -202,6 +221,7 @@ class Procedure:
     validations: tuple[Validation, ...] = ()
     validations_result: tuple[Validation, ...] = ()
     checks: Checks = NO_CHECKS
+    cleaning: Cleaning = DEFAULT_CLEANING
     conditions: tuple[Condition, ...] = ()
     variant: Callable[[str, frozenset[int]], Table] | None = field(default=None, repr=False, compare=False)
     set_values: Mapping[int, Call] = field(default_factory=lambda: MappingProxyType({}))

@@ -38,7 +38,13 @@ from deid_node.profile.language import (
 from deid_node.profile.options import Option
 from deid_node.profile.places import Path, Problems, lines_of
 from deid_node.profile.procedure import Action, Call, DateChange, Dummies
-from deid_node.profile.reading_sections import check_keys, read_checks, read_tables, read_validations
+from deid_node.profile.reading_sections import (
+    check_keys,
+    read_checks,
+    read_clean,
+    read_tables,
+    read_validations,
+)
 from deid_node.profile.rows import read_rows
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
@@ -99,6 +105,7 @@ class _Reading:
         stamps = self._section("stamps", STAMP_KEYS)
         dates = self._section("dates", DATE_KEYS)
         tables = self._class_tables()
+        unknown_words, known_words = read_clean(self._table.get("clean", {}), self._problems)
         identity = self._word("identity", ("removed", "kept"))
         return Description(
             name=self._name(),
@@ -114,6 +121,8 @@ class _Reading:
             excludes=self._gates("exclude"),
             validations=read_validations(self._table.get("validate", []), self._problems),
             checks=read_checks(self._table.get("checks", {}), self._problems),
+            unknown_words=unknown_words,
+            known_words=known_words,
             inherit_gates=self._flag("inherit_gates", True),
             rows=(*self._rows(("attributes",)), *self._class_rows(tables)),
             sop_classes=frozenset(uid for _, uids in tables for uid in uids),

@@ -12,10 +12,17 @@ from typing import Any, Final
 from deid_node.errors import ProfileError
 from deid_node.profile import names
 from deid_node.profile.conditions import Condition
-from deid_node.profile.language import CHECK_KEYS, TABLE_KEYS, VALIDATE_KEYS, Stage, ValidateRow
+from deid_node.profile.language import (
+    CHECK_KEYS,
+    CLEAN_KEYS,
+    TABLE_KEYS,
+    VALIDATE_KEYS,
+    Stage,
+    ValidateRow,
+)
 from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Path, Problems
-from deid_node.profile.procedure import Level
+from deid_node.profile.procedure import Level, UnknownWords
 
 _OFF: Final = "off"
 Table = Mapping[str, Any]
@@ -90,6 +97,25 @@ def read_checks(value: object, problems: Problems) -> Mapping[str, Level | None]
         elif key in CHECK_KEYS:
             found[key] = None if level == _OFF else Level(str(level))
     return MappingProxyType(found)
+
+
+def read_clean(value: object, problems: Problems) -> tuple[UnknownWords | None, tuple[str, ...]]:
+    """Read [clean]: what becomes of unknown words, and words that are known besides."""
+    if not isinstance(value, dict):
+        problems.add(("clean",), 'clean is a table: [clean] with unknown = "hold"')
+        return None, ()
+    check_keys(("clean",), value, CLEAN_KEYS, problems)
+    unknown, words = value.get("unknown"), value.get("words", [])
+    if unknown is not None and unknown not in list(UnknownWords):
+        near = names.did_you_mean(str(unknown), list(UnknownWords))
+        problems.add(
+            ("clean", "unknown"), f"unknown {unknown!r} is not one of {', '.join(UnknownWords)}{near}"
+        )
+        unknown = None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        problems.add(("clean", "words"), 'words is a list of words in quotes: ["mprage", "flair"]')
+        words = []
+    return None if unknown is None else UnknownWords(str(unknown)), tuple(words)
 
 
 def check_keys(path: Path, table: Table, known: tuple[str, ...], problems: Problems) -> None:

@@ -195,6 +195,25 @@ def test_held_and_rejected_objects_go_to_different_places(site: Registry, tmp_pa
     assert [code for code, _, _ in site.held()] == ["held"]
 
 
+def test_an_object_with_an_unknown_word_waits_until_the_profile_knows_it(
+    site: Registry, tmp_path: Path
+) -> None:
+    clean = 'name = "site"\nextends = ["research"]\n[clean]\nunknown = "hold"\n'
+    site.profile.write_text(clean)
+    file = edited(tmp_path, SeriesDescription="BRAIN zzqx axial", StudyDescription="", ProtocolName="")
+    with running(site.state, **site.route(on_hold=OnHold.SEAL)) as node:
+        assert store(node, file).status == StoreStatus.SUCCESS
+        wait_for(site.held, "it is held")
+        held = site.held()
+        site.profile.write_text(clean + 'words = ["zzqx"]\n')
+        site.reload(node)
+        wait_for(site.stored, "it has gone on")
+
+    assert held == [("held", "action C cannot judge a word of a text", "SeriesDescription")]
+    assert pydicom.dcmread(site.stored()[0]).SeriesDescription == "BRAIN zzqx axial"
+    assert b"zzqx" not in b"".join(path.read_bytes() for path in site.state.rglob("*.sqlite*"))
+
+
 # --- what a person does -----------------------------------------------------------------------
 
 
