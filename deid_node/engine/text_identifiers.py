@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Final
 
 from deid_node.engine.charset import encode
@@ -53,6 +53,7 @@ _PERSONS: Final = frozenset({Kind.NAME, Kind.PERSON})
 class _Sought:
     """What is searched for: folded words, small parts, numbers without signs, unsegmented runs.
 
+    `pairs` are small parts that are a name when they stand beside each other: Li Na.
     `probes` are parts of words: a text without any of them holds none of the words.
     """
 
@@ -61,12 +62,13 @@ class _Sought:
     short: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
     runs: frozenset[str] = frozenset()
+    pairs: frozenset[tuple[str, str]] = frozenset()
 
 
 class Identifiers:
     """The known identifiers of one object, ready to be searched for."""
 
-    __slots__ = ("_numbers", "_probes", "_runs", "_short", "_values", "_words")
+    __slots__ = ("_numbers", "_pairs", "_probes", "_runs", "_short", "_values", "_words")
 
     def __init__(self, facts: tuple[tuple[str, str], ...]) -> None:
         """Compile facts; use `of`, which shares the result among equal facts."""
@@ -76,6 +78,7 @@ class Identifiers:
         self._short = frozenset[str]().union(*(each.short for each in sought))
         self._numbers = tuple(sorted(frozenset[str]().union(*(each.numbers for each in sought))))
         self._runs = tuple(sorted(frozenset[str]().union(*(each.runs for each in sought))))
+        self._pairs = frozenset[tuple[str, str]]().union(*(each.pairs for each in sought))
         self._probes = tuple(frozenset[str]().union(*(each.probes for each in sought)))
 
     def __repr__(self) -> str:
@@ -128,6 +131,8 @@ class Identifiers:
             pieces = [piece.span() for piece in _PIECES.finditer(token[0]) if fold(piece[0]) in self._words]
             pieces += [piece.span() for piece in _LETTERS.finditer(token[0]) if fold(piece[0]) in self._words]
             spans += [(token.start() + start, token.start() + end) for start, end in pieces]
+        if self._pairs:
+            self._mark_pairs(text, tokens, gone)
         for order in (range(1, len(tokens)), range(len(tokens) - 2, -1, -1)):
             step = order.step
             for at in order:
@@ -137,6 +142,14 @@ class Identifiers:
                     folded = fold(token[0])
                     gone[at] = folded in self._short or (folded in PARTICLES and step < 0)
         return spans + [token.span() for at, token in enumerate(tokens) if gone[at]]
+
+    def _mark_pairs(self, text: str, tokens: list[re.Match[str]], gone: list[bool]) -> None:
+        """Mark small parts of a name that stand beside each other, one with a capital."""
+        for at, (one, other) in enumerate(pairwise(tokens)):
+            capital = one[0][0].isupper() or other[0][0].isupper()
+            beside = _BESIDE.fullmatch(text[one.end() : other.start()])
+            if capital and beside and (fold(one[0]), fold(other[0])) in self._pairs:
+                gone[at] = gone[at + 1] = True
 
     def _is_inside(self, folded: str) -> bool:
         """Tell whether a long part of a name is inside a word that is not of the language."""
@@ -195,17 +208,28 @@ def _sought_person(value: str, kind: Kind) -> _Sought:
     words: set[str] = set()
     short: set[str] = set()
     runs: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
     for name in value.split("\\"):
         for group in name.split("="):
             components = group.split("^")[:3] if "^" in group else [group]
             parts = [fold(part) for component in components for part in _TOKEN.findall(component)]
-            parts = [part for part in parts if part not in PLACEHOLDERS and part not in TITLES]
+            # Beside another part NA is a name; small parts alone are not searched for.
+            placed = [part for part in parts if part not in PLACEHOLDERS and part not in TITLES]
+            parts = [part for part in parts if part in placed or (placed and part in ("na", "an"))]
             if not parts or (kind is Kind.PERSON and all(map(word_lists().is_known_word, parts))):
                 continue
             _add_parts(components, parts, probes, short)
             _add_joined(components, parts, probes, words)
             _add_runs(components, runs)
-    return _Sought(frozenset(probes), frozenset(words | probes), frozenset(short), runs=frozenset(runs))
+            small = [part for part in parts[:4] if len(part) > 1 and part in short and part not in probes]
+            pairs.update(permutations(small, 2))
+    return _Sought(
+        frozenset(probes | {one for one, _ in pairs}),
+        frozenset(words | probes),
+        frozenset(short),
+        runs=frozenset(runs),
+        pairs=frozenset(pairs),
+    )
 
 
 def _add_parts(components: list[str], parts: list[str], words: set[str], short: set[str]) -> None:
@@ -217,7 +241,7 @@ def _add_parts(components: list[str], parts: list[str], words: set[str], short: 
             folded = fold(token)
             if folded not in parts:
                 continue
-            describes = folded in lists.clinical and folded not in lists.names
+            describes = folded in lists.anatomy or (folded in lists.clinical and folded not in lists.names)
             if len(folded) == 1 or folded in PARTICLES or (len(folded) == 2 and known(folded)) or describes:
                 short.add(folded)
             else:

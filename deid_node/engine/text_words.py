@@ -73,12 +73,16 @@ class PackedWords(Set[str]):
 
 @dataclass(frozen=True, slots=True)
 class WordLists:
-    """Folded words: `clinical` stay, `common` stay alone, `names` go, `eponyms` go without a disease."""
+    """Folded words: `clinical` stay, `common` stay alone, `names` go, `eponyms` go without a disease.
+
+    `anatomy` are those clinical words that a description is about: a patient named Head has head scans.
+    """
 
     clinical: Set[str]
     common: Set[str]
     eponyms: Set[str]
     names: Set[str]
+    anatomy: Set[str] = frozenset()
 
     def is_name(self, folded: str) -> bool:
         """Tell whether a word is a name and nothing else."""
@@ -107,7 +111,10 @@ def words_of(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def word_lists() -> WordLists:
     """Return the packaged lists; the first call reads them."""
-    clinical = words_of(_text("clinical.txt"))
+    text = _text("clinical.txt")
+    clinical = words_of(text)
+    sections = text.split("\n\n")
+    anatomy = words_of("\n".join(one for one in sections if one.startswith("# anatomy")))
     eponyms = words_of(_text("eponyms.txt")) - clinical
     names = words_of(_text("institutions.txt")) - clinical | eponyms
     return WordLists(
@@ -115,6 +122,7 @@ def word_lists() -> WordLists:
         _made("vocabulary.txt.xz", frozenset(), but=eponyms),
         eponyms,
         _made("names.txt.xz", names, but=PLACEHOLDERS),
+        anatomy,
     )
 
 

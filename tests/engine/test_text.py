@@ -202,9 +202,46 @@ def test_clinical_text_stays_as_it_is(text):
 
 
 def test_a_clinical_word_goes_when_it_is_the_patients_name():
-    cleaner = Cleaner(Identifiers.of([(Kind.NAME, "Head^John")]))
+    cleaner = Cleaner(Identifiers.of([(Kind.NAME, "Bright^John")]))
 
-    assert cleaner.clean("CT HEAD")[0] == "CT"
+    assert cleaner.clean("CT BRIGHT")[0] == "CT"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        ("Head^Julia", "CT HEAD", "CT HEAD"),
+        ("Head^Julia", "CT Head of Julia Head", "CT Head of"),
+        ("Hand^Peter", "Hand AP left, Hand P.", "Hand AP left, Hand P."),
+        ("Foot^Ann", "Foot lateral FOOT, ANN", "Foot lateral"),
+        ("Chest^Mary", "CHEST PA MARY CHEST", "CHEST PA"),
+    ],
+)
+def test_a_word_of_anatomy_goes_only_beside_another_part_of_the_name(name: str, text: str, left: str) -> None:
+    assert Cleaner(Identifiers.of([(Kind.NAME, name)])).clean(text)[0] == left
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        ("Li^Na", "Li Na brain", "brain"),
+        ("Li^Na", "NA, LI: brain", "brain"),
+        ("Li^Na", "Na level, li re", "Na level, li re"),
+        ("Ng^Wei", "MR Ng Wei", "MR"),
+        ("Ma^Yo", "Yo-Yo Ma t2", "t2"),
+        ("Müller^Jürgen", "MUELLER JUERGEN Thorax", "Thorax"),
+        ("Mueller^Juergen", "Müller, Jürgen Thorax", "Thorax"),
+        ("O'Brien^Kathleen", "OBRIEN K, knee", "knee"),
+        ("van der Berg^Pieter", "vanderberg p t2", "t2"),
+        ("García López^María", "GARCIALOPEZM abdomen", "abdomen"),
+        ("Abdul Rahman^Mohammed", "MOHAMMED ABDUL-RAHMAN CT", "CT"),
+        ("De^Souza", "de souza torax", "torax"),
+    ],
+)
+def test_names_are_known_in_their_spellings_and_small_parts_beside_each_other(
+    name: str, text: str, left: str
+) -> None:
+    assert Cleaner(Identifiers.of([(Kind.NAME, name)])).clean(text)[0] == left
 
 
 def test_an_operator_named_by_function_takes_no_words():
