@@ -29,6 +29,7 @@ NO_RESOURCES: Final = StoreAnswer(
 TOO_LATE: Final = StoreAnswer(
     StoreStatus.OUT_OF_RESOURCES, "The object could not be kept in time; send it again"
 )
+POISON: Final = StoreAnswer(StoreStatus.MALFORMED, "The node died over it twice; it is not taken for a day")
 OUR_FAULT: Final = StoreAnswer(StoreStatus.PROCESSING_FAILURE, "Internal error; nothing was kept")
 
 # The most special first.

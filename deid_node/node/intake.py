@@ -23,16 +23,17 @@ from deid_node.dimse.commitment import PUSH_MODEL, CommitmentReport, CommitmentR
 from deid_node.dimse.memory import MemoryBudget, default_budget
 from deid_node.dimse.reception import Swallowed
 from deid_node.dimse.status import StoreStatus
-from deid_node.node.answers import CODES, NO_ROUTE, NOT_AUTHORIZED
+from deid_node.node.answers import CODES, NO_ROUTE, NOT_AUTHORIZED, POISON
 from deid_node.node.arrival import Arrival, Sealer
 from deid_node.node.commitment import Commitment
 from deid_node.node.conversion import Way
 from deid_node.node.deposits import Depositor
 from deid_node.node.peers import Peers
 from deid_node.node.records import Records
-from deid_node.node.refusals import record, refusal_of
-from deid_node.node.routes import Routes
+from deid_node.node.refusals import record, refusal_of, uid_digest
+from deid_node.node.routes import Route, Routes
 from deid_node.node.sealed_arrival import SealedArrival
+from deid_node.node.suspects import Suspects
 from deid_node.settings import IntakeKind, OnHold, OnReject
 from deid_node.spool.spool import Spool
 
@@ -54,7 +55,9 @@ class NodeIntake:
         records: Records,
         commitment: Commitment | None = None,
         answer_s: float = math.inf,
+        suspects: Suspects | None = None,
     ) -> None:
+        self._suspects = suspects
         self._answer_s = answer_s
         self._gates = peers, routes
         self._gates_of: WeakKeyDictionary[Caller, tuple[Peers, Routes]] = WeakKeyDictionary()
@@ -152,6 +155,15 @@ class NodeIntake:
         if not route.is_open_to(peers.names_of(caller)):
             self._write_down(caller, request, NOT_AUTHORIZED, "not-authorized")
             return Swallowed(NOT_AUTHORIZED)
+        if self._suspects is None:
+            return self._take(route, caller, request)
+        digest = uid_digest(route, request)
+        if self._suspects.is_poison(digest):
+            self._write_down(caller, request, POISON, "poison")
+            return Swallowed(POISON)
+        return self._suspects.watch(digest, self._take(route, caller, request))
+
+    def _take(self, route: Route, caller: Caller, request: StoreRequest) -> ObjectIntake:
         answer_s = self._answer_s if route.through is None else math.inf
         way = Way(self._spool, route, caller, request, self._records)
         if route.intake is IntakeKind.SEALED:

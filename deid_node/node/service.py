@@ -39,6 +39,7 @@ from deid_node.node.routes import Route, Routes
 from deid_node.node.sealed_lane import SealedLane
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
+from deid_node.node.suspects import Suspects
 from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
@@ -86,6 +87,7 @@ class Node:
         self._records: Records | None = None
         self._spool: Spool | None = None
         self._has_room = True
+        self._suspects: Suspects | None = None
         self._intake: NodeIntake | None = None
         self._sealed_lane: SealedLane | None = None
         self._throughs: Mapping[str, Through] = {}
@@ -147,6 +149,7 @@ class Node:
                 depositor=Depositor(store) if store is not None else None,
                 memory=memory,
                 answer_s=settings.limits.answer_s,
+                suspects=self._suspects,
             )
             acceptor = self._acceptor = _make_acceptor(settings, self._intake, memory, self._tls)
             acceptor.start()
@@ -219,6 +222,20 @@ class Node:
         profiles = {route.name: route.procedure.digest for route in routes}
         self._records.tell("reloaded", routes=list(profiles), profiles=list(profiles.values()))
 
+    def watch_for_faults(self) -> None:
+        """Find out over which object an earlier process died, and watch this one; before `start`.
+
+        Raises:
+            ConfigurationError: the state folder cannot be used.
+        """
+        folder = self.settings.state / "faults"
+        try:
+            self._suspects = Suspects.open(folder)
+        except OSError as error:
+            raise ConfigurationError(f"state: {folder} cannot be used ({error.strerror}).") from error
+        if self._suspects.died_of:
+            _LOG.error("node.died", reason=self._suspects.died_of)
+
     def look_at_room(self) -> None:
         """Say when the spool has no room for new objects any more, and when it has again."""
         assert self._spool is not None
@@ -235,6 +252,8 @@ class Node:
         if self._records is not None:
             self._records.tell("node-stopping" if self.failed is None else "node-failed")
         self._running.close()
+        if self._suspects is not None:
+            self._suspects.close()
         _LOG.info("node.stopped")
 
 
@@ -412,6 +431,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
+    node.watch_for_faults()
     node.start()
     try:
         ready()

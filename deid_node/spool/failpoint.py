@@ -1,9 +1,9 @@
 """Named points of the durable path at which a test can strike.
 
 `DEID_FAILPOINT=name:deed[:n]` strikes the n-th time (the first unless told) that `name` is reached:
-`kill` ends the process as kill -9 does, `eio` and `enospc` raise the system's error, `sleep` waits
-for a test to come and kill, or DEID_FAILPOINT_SLEEP_S seconds. Without the variable a point costs one
-comparison.
+`kill` ends the process as kill -9 does, `segv` as a fault in a library does, `eio` and `enospc` raise the
+system's error, `sleep` waits for a test to come and kill, or DEID_FAILPOINT_SLEEP_S seconds. Without the
+variable a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def _strike() -> None:
         return
     if _DEED == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif _DEED == "segv":
+        signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)
     elif _DEED == "sleep":
         time.sleep(_SLEEP_S)
     elif _DEED in _ERRORS:
