@@ -356,7 +356,8 @@ def test_files_are_sent_and_the_ledger_is_read_while_the_node_runs(
 
         sent = main(["send", "--json", str(CT), str(FILES / "README.txt"), LOOPBACK, port, "DEIDNODE"])
         results = json.loads(capsys.readouterr().out)
-        wait_for(lambda: stored(state / "out"), "the object is in the folder")
+        desk = Desk(node.settings.spool_folder)
+        wait_for(lambda: desk.last_item() and not desk.queue(), "the object is delivered")
         statuses = [main([*words, "--config", str(config)]) for words in (["status"], ["queue"], ["fsck"])]
         copied = main(["backup", str(tmp_path / "copy"), "--config", str(config)])
         told = capsys.readouterr().out
