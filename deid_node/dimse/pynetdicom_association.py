@@ -17,6 +17,7 @@ from pynetdicom import build_context, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_items import (
     AbstractSyntaxSubItem,
@@ -97,11 +98,25 @@ class PynetdicomAssociation(AcceptedAssociation):
         return {}
 
 
+class _Provider(DULServiceProvider):
+    """pynetdicom's state machine, whose thread ends quietly at an event that it has no transition for."""
+
+    def run(self) -> None:
+        """Run until the connection ends; the association ends with the thread."""
+        try:
+            super().run()
+        except Exception as error:
+            _LOG.info("dimse.pynetdicom_ended", error=type(error).__name__)
+
+
 class _Association(Association):
     """pynetdicom's association, which answers one message before it reads the next."""
 
     def __init__(self, ae: Any, admitted: Admitted, intake: Intake, limits: AssociationLimits) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
+        self.dul = _Provider(self)
+        self.acse_timeout = ae.acse_timeout  # which are kept in the provider
+        self.network_timeout = ae.network_timeout
         self._intake = intake
         self._limits = limits
         self._caller = admitted.caller
