@@ -48,6 +48,10 @@ _ANSWERS: Final[tuple[tuple[type[ObjectRefused], StoreAnswer], ...]] = (
 _NO_IDENTITY: Final = StoreAnswer(
     StoreStatus.DATASET_MISMATCH, "The dataset has no SOP class or no SOP instance"
 )
+_NO_UIDS: Final = StoreAnswer(
+    StoreStatus.DATASET_MISMATCH, "SOP class or instance is named by what is no UID"
+)
+_CHARACTER_SET: Final = StoreAnswer(StoreStatus.MALFORMED, "A character set that DICOM does not define")
 _HELD: Final = StoreAnswer(
     StoreStatus.OUT_OF_RESOURCES, "Held: the profile cannot decide it yet; send it again later"
 )
@@ -59,7 +63,13 @@ CODES: Final = {
     StoreStatus.PROCESSING_FAILURE: "fault-of-node",
 }
 """The words under which what the acceptor answers by itself is counted."""
-_BY_CODE: Final = {"no-sop-class": _NO_IDENTITY, "no-sop-instance": _NO_IDENTITY, "held": _HELD}
+_BY_CODE: Final = {
+    "no-sop-class": _NO_IDENTITY,
+    "no-sop-instance": _NO_IDENTITY,
+    "invalid-uid": _NO_UIDS,
+    "character-set": _CHARACTER_SET,
+    "held": _HELD,
+}
 
 
 def answer_for(refusal: ObjectRefused) -> StoreAnswer:
