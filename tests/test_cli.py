@@ -348,3 +348,10 @@ def test_help_is_there_in_time() -> None:
 
     assert done.returncode == 0
     assert time.monotonic() - began < 5
+
+
+def test_the_queue_can_be_asked_for_every_state_there_is() -> None:
+    from deid_node.commands.queue import State
+    from deid_node.spool.outcomes import DeliveryState
+
+    assert {state.value for state in State} == {state.value for state in DeliveryState}

@@ -33,6 +33,9 @@ class State(StrEnum):
     REFUSED = "refused"
     DELIVERED = "delivered"
     WARNED = "warned"
+    UNCOMMITTED = "uncommitted"
+    ASKED = "asked"
+    COMMITTED = "committed"
     DROPPED = "dropped"
     REROUTED = "rerouted"
 
