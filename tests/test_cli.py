@@ -248,15 +248,15 @@ def test_an_input_that_cannot_be_is_told(
     assert main(["deidentify", *words]) in (ExitCode.NO_INPUT, ExitCode.USAGE)
 
 
-def test_an_output_that_cannot_be_written_fails_the_file(
+def test_an_output_below_a_file_is_told_before_anything_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
 
     status = main(["deidentify", str(CT), str(tmp_path / "file" / "out.dcm")])
 
-    assert status == ExitCode.INCOMPLETE
-    assert "file-system" in capsys.readouterr().err
+    assert status == ExitCode.USAGE
+    assert f"{tmp_path / 'file'}: is a file, so nothing can be written below it." in capsys.readouterr().err
 
 
 def test_a_new_key_file_is_private_and_decides_the_pseudonyms(tmp_path: Path) -> None:
