@@ -103,6 +103,9 @@ def test_each_refusal_has_its_status_and_is_recorded(
             "no UID": store(node, CT, sop_instance_uid="../../../x"),
             "no class": store(node, edited(tmp_path, SOPClassUID=None)),
             "burned in": store(node, edited(tmp_path, BurnedInAnnotation="YES")),
+            "burned in, and a document": store(
+                node, edited(tmp_path, BurnedInAnnotation="YES", EncapsulatedDocument=b"%PDF")
+            ),
         }
         wait_for(lambda: len(refusals(node)) == 6, "all refusals are recorded")
         codes = set(refusals(node))
@@ -114,6 +117,7 @@ def test_each_refusal_has_its_status_and_is_recorded(
         "no UID": "0117",
         "no class": "A900",
         "burned in": "C107",
+        "burned in, and a document": "C107",
     }
     assert codes == {"malformed", "mismatch", "no-sop-class", "no-sop-instance", "rejected"}
     assert stored(state / "out") == []
