@@ -52,6 +52,12 @@ _ALERTS: Final[Mapping[str, tuple[Code, Outcome, str]]] = {
     "ledger-restored": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "ledger restored"),
     "history-deleted": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "history deleted"),
 }
+NOT_TOLD: Final = frozenset(
+    "association-accepted object-refused object-excluded object-quarantined object-sealed "
+    "object-sealed-again original-held".split()
+)
+"""Events of objects that have no de-identified study, or of nothing that A.5.3 has a message for."""
+TOLD: Final = frozenset((*_ALERTS, *_ENDED, "object-stored", "node-started", "node-stopping"))
 # Fields that may be told beside the text: codes, numbers and epochs.
 _TOLD: Final = ("reason", "how", "count", "problems", "former", "epoch", "items", "ids", "entries", "digest")
 

@@ -45,17 +45,8 @@ pytestmark = [
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 CALLED = (
-    "OK",
-    "REJECT",
-    "FAULT",
-    "EXCLUDE",
-    "SEAL",
-    "DEFER",
-    "HOLD",
-    "REFUSE",
-    "THROUGH",
-    "CLOSED",
-    "LOOKUP",
+    *("OK", "REJECT", "FAULT", "EXCLUDE", "SEAL", "DEFER", "HOLD", "REFUSE", "THROUGH", "CLOSED", "LOOKUP"),
+    *("KEEP", "KEEPREJ", "KEEPHELD"),
 )
 
 
@@ -115,6 +106,8 @@ class Site:
             (folder / f"{name.lower()}.toml").write_text(
                 f'name = "{name.lower()}"\nversion = "1"\nextends = ["basic"]\n{rows}'
             )
+        made = self.command("key", "new", "--key-file", folder / "sealing.key", config=False)
+        assert made.returncode == 0, made.stderr
         (folder / "ids.csv").write_text("old,new\nnobody,x\n")
         self.config = folder / "deid-node.toml"
         self.config.write_text(_configuration(self, acceptor, collector, authority, ports))
@@ -178,6 +171,9 @@ _PROFILES = {
 }
 
 
+_BORROWED = {"SEAL": "REJECT", "KEEPREJ": "REJECT", "KEEPHELD": "LOOKUP"}
+
+
 def _configuration(
     site: Site, acceptor: str, collector: int, authority: Authority, ports: dict[str, int]
 ) -> str:
@@ -197,6 +193,8 @@ host = "{LOOPBACK}"
 port = {collector}
 name = "localhost"
 ca = "{authority.file}"
+[sealed]
+key_file = "{folder / "sealing.key"}"
 [quarantine]
 public_key = "{folder / "public.pem"}"
 [destinations.store]
@@ -212,11 +210,13 @@ path = "{site.out}"
         "THROUGH": ["refusing"],
     }
     for called in CALLED:
-        own = called if called in _PROFILES else "REJECT" if called == "SEAL" else None
+        own = _BORROWED.get(called, called if called in _PROFILES else None)
         text += f'[routes.{called.lower()}]\ncalled = "{called}"\n'
         text += f"destinations = {destinations.get(called, ['store', 'well'])}\n".replace("'", '"')
         text += f'profile = "{folder / f"{own.lower()}.toml"}"\n' if own else ""
         text += 'on_reject = "quarantine"\n' if called == "SEAL" else ""
+        text += 'intake = "sealed"\n' if called in ("KEEP", "KEEPREJ") else ""
+        text += 'on_hold = "seal"\n' if called == "KEEPHELD" else ""
         text += 'acknowledge = "through"\n' if called == "THROUGH" else ""
         text += 'peers = ["nobody"]\n' if called == "CLOSED" else ""
     return text + '[peers.nobody]\nae_title = "NOBODY"\naddress = "10.9.9.9"\n'
@@ -266,7 +266,7 @@ class Sender:
 def _send_to_every_end(send: Sender, port: int, *, raw_peers: bool) -> dict[str, str]:
     """Send objects to all ends, and return the answers."""
     seen: dict[str, str] = {}
-    for letter, called in zip("ABCDEFGHIJK", CALLED, strict=True):
+    for letter, called in zip("ABCDEFGHIJKXYZ", CALLED, strict=True):
         seen[called] = send(called, object_with_canaries(letter).ds)
     again = object_with_canaries("A").ds
     seen["duplicate"] = send("OK", again)
@@ -370,6 +370,8 @@ _COMMANDS = (
     ("queue", "list", "--json"),
     ("quarantine", "list"),
     ("quarantine", "list", "--json"),
+    ("sealed", "list"),
+    ("sealed", "list", "--json"),
     ("fsck",),
     ("fsck", "--json"),
     ("check",),
@@ -476,10 +478,12 @@ def _assert_every_end_was_met(site: Site, answers: dict[str, str], acceptor: str
     told = set(re.findall(r'"event":"([a-z-]+)"', audit))
     assert answers["OK"] == answers["EXCLUDE"] == answers["SEAL"] == answers["DEFER"] == "0000", answers
     assert answers["duplicate"] == answers["revision"] == answers["implicit"] == "0000", answers
+    assert answers["KEEP"] == answers["KEEPREJ"] == answers["KEEPHELD"] == "0000", answers
     refused = {"REJECT", "FAULT", "THROUGH", "CLOSED", "LOOKUP", "too deep", "cut, OK", "text alone, OK"}
     assert all(answers[end] not in ("0000", "") for end in refused), answers
     assert {"object-stored", "object-excluded", "object-quarantined", "object-refused"} <= told
     assert {"object-delivered", "object-held", "object-not-taken"} <= told
+    assert {"object-sealed", "original-held"} <= told
     assert "node.deferred" in events or "node.destination_out" in events
     assert "node.object_not_forwarded" in events
     if acceptor == "stream":

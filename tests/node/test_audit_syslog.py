@@ -21,7 +21,7 @@ from deid_node.errors import AssociationError, ConfigurationError
 from deid_node.node.audit import NAME, AuditTrail
 from deid_node.node.audit_follow import Follower
 from deid_node.node.audit_message import xml_of
-from deid_node.node.audit_translation import _ALERTS, Place, Translation
+from deid_node.node.audit_translation import _ALERTS, NOT_TOLD, TOLD, Place, Translation
 from deid_node.node.tls import check_tls
 from deid_node.settings import FolderSettings, Settings
 from deid_node.settings.load import load_settings
@@ -433,6 +433,15 @@ def test_every_event_that_is_an_alert_makes_a_valid_message(tmp_path: Path) -> N
 
     assert len(messages) == len(_ALERTS) + 3  # a node that failed stops, too
     assert_valid([xml_of(message, "DEIDNODE@host").decode("ascii") for message in messages], tmp_path / "xml")
+
+
+def test_every_event_of_the_reference_is_a_message_or_is_none_on_purpose() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "audit.md"
+    table = page.read_text().split("## As messages")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    documented = {event for row in rows for event in re.findall("`([a-z-]+)`", row)}
+
+    assert documented == TOLD | NOT_TOLD
 
 
 def test_objects_of_a_study_are_one_message_as_long_as_it_is_not_too_long() -> None:
