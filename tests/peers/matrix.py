@@ -6,6 +6,7 @@ The node has to pass everything; what the others do is for comparison, and chang
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -49,7 +50,7 @@ def full_disk(column: str, home: Path) -> Verdict:
 def synced(column: str, home: Path) -> Verdict:
     """Count what is synced for one object before it is answered."""
     strace = shutil.which("strace")
-    if strace is None:
+    if strace is None or subprocess.run([strace, "-o", "/dev/null", "true"], check=False).returncode:
         return Verdict("-", "no strace")
     home.mkdir(parents=True)
     log = home / "calls"
