@@ -280,6 +280,10 @@ class Subject:
 _WORDS = re.compile(rb"[\\^= \0_,;/]+")
 _SHORTEST_NAME = 3
 _SHORTEST_ID = 4
+# An ID is met without its letters, and without the signs in it, too.
+_DIGITS = re.compile(rb"\d{6,}")
+_SIGNS = re.compile(rb"[^0-9A-Z\x80-\xff]")
+_SHORTEST_TOGETHER = 6
 # Random bytes hold a given letter, large or small, in one of 128 places; once in a thousand may be chance.
 _BYTE_OR_LETTER = 128
 _SELDOM = 1000
@@ -345,9 +349,11 @@ def _needles_in(names: tuple[bytes, ...], ids: tuple[bytes, ...]) -> tuple[bytes
     for value in names:
         found.update(word for word in _WORDS.split(value.upper()) if _identifies(word))
     for value in ids:
-        found.update(
-            word
-            for word in value.upper().strip(b" \0").split(b"\\")
-            if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word)
-        )
+        for word in value.upper().strip(b" \0").split(b"\\"):
+            if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word):
+                found.add(word)
+                found.update(_DIGITS.findall(word))
+                together = _SIGNS.sub(b"", word)
+                if len(together) >= _SHORTEST_TOGETHER:
+                    found.add(together)
     return tuple(found)

@@ -41,6 +41,7 @@ _BESIDE: Final = re.compile(r"[ ,.^_'’=-]{0,3}")
 _UNSEGMENTED: Final = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff66-\uff9f]"
 )
+_LONG_NUMBER: Final = re.compile(r"\d{6,}")
 _SHORTEST_NUMBER: Final = 4
 _SHORTEST_CONTAINED: Final = 5
 _SHORTEST_NEEDLE: Final = 4
@@ -188,6 +189,8 @@ def _sought(kind: Kind, value: str) -> _Sought:
         if plain.isalpha() and word_lists().is_known_word(plain):
             continue
         numbers.add(plain)
+        if kind is Kind.ID:
+            numbers.update(_LONG_NUMBER.findall(single))
         if plain.isdigit() and len(plain.lstrip("0")) > _SHORTEST_NUMBER:
             numbers.add(plain.lstrip("0"))
         if kind is Kind.CONTACT and len(plain) > 7:

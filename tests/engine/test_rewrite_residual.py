@@ -30,6 +30,18 @@ def test_a_known_identifier_leaves_a_kept_text(form: Form, secret: bytes, form_o
     assert summary.warnings == ("a known identifier was removed from a kept attribute",)
 
 
+@_PER_FORM
+@pytest.mark.parametrize("written", [b"ZX99417725", b"zx-99417725", b"99417725", b"ID: 99417725"])
+def test_an_id_leaves_a_kept_text_also_without_its_letters_and_signs(form: Form, written: bytes) -> None:
+    text = form.element(_DESCRIPTION, "LO", b"knee " + written)
+    dataset = form.dataset(text, *_patient(form, number=b"ZX-99417725"))
+
+    output = run(_DEIDENTIFYING, dataset, form)
+
+    assert b"99417725" not in output
+    assert b"knee" in output
+
+
 @pytest.mark.parametrize("name", [b"Zabrowska^Ilse", "Żabrowska^Ilse".encode()])
 def test_a_name_that_is_coded_as_un_is_known_all_the_same(name: bytes) -> None:
     dataset = EXPLICIT.dataset(
