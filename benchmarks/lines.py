@@ -178,6 +178,16 @@ def _end_to_end(plan: Plan) -> list[Line]:
         for name, part, aim in (("ct", 1.0, 4.0), ("mr", 0.5, 5.0))
     ]
     ct = plan.loads["ct"]
+    found.append(
+        Line(
+            "through-ct-4",
+            "the same over four associations, against none between",
+            tuple(Store(c, ct, "storescu", associations=4) for c in (plan.forward(), Direct())),
+            (faster("direct", 0.5),),
+            clock="done",
+            disk=True,
+        )
+    )
     unsynced = plan.forward("deid_node unsynced", durable=False)
     found.append(
         Line(
