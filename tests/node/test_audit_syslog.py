@@ -90,6 +90,27 @@ def test_the_way_of_objects_is_told_in_messages_of_the_standard(tmp_path: Path, 
     _assert_about_what_was_stored(collector, state)
 
 
+@pytest.mark.parametrize("pseudonyms", ["keyed", "random"])
+def test_a_patient_whose_id_the_profile_keeps_is_told_by_a_pseudonym(
+    pseudonyms: str, tmp_path: Path, authority: Authority
+) -> None:
+    profile = tmp_path / "keeps.toml"
+    profile.write_text('name = "keeps"\nversion = "1"\nextends = ["basic"]\n[attributes]\nPatientID = "K"\n')
+    state = tmp_path / "state"
+    with collecting(tmp_path / "rsyslog", authority) as collector:
+        audit = audit_to(authority, collector.port)
+        with running(state, audit=audit, profile=str(profile), pseudonyms=pseudonyms) as node:
+            assert store(node, CT).status == StoreStatus.SUCCESS
+            delivered(state, 1)
+        wait_for(lambda: STOPPED in collector.told(), "the node has told that it stops")
+
+    [written] = (state / "out").rglob("*.dcm")
+    told = "".join(collector.raw())
+    assert pydicom.dcmread(written).PatientID == "1CT1"
+    assert "1CT1" not in told
+    assert "Patient Number" in told
+
+
 def _assert_pseudonymous(collector: Collector) -> None:
     text = "\n".join(collector.raw())
     for file in (CT, SECOND):
