@@ -13,6 +13,7 @@ from typing import Final
 from deid_node.dimse.association import Caller, StoreRequest
 from deid_node.dimse.memory import Share
 from deid_node.engine.deidentified import Summary
+from deid_node.engine.rewrite import Rewrite
 from deid_node.node.records import Records
 from deid_node.node.refusals import origin_of
 from deid_node.node.routes import Route
@@ -34,6 +35,22 @@ class Way:
     records: Records
 
 
+def rewrite_of(way: Way, today: date) -> Rewrite:
+    """Begin to de-identify an original. Raises ObjectRefused."""
+    caller, request = way.caller, way.request
+    return way.route.deidentifier.begin(
+        transfer_syntax_uid=request.transfer_syntax_uid,
+        sop_class_uid=request.sop_class_uid,
+        sop_instance_uid=request.sop_instance_uid,
+        origin={
+            "calling_ae": caller.calling,
+            "called_ae": caller.called,
+            "address": caller.address,
+        },
+        today=today,
+    )
+
+
 class Conversion:
     """One original under way. Used by one thread; ends with `commit` or `discard`."""
 
@@ -44,21 +61,11 @@ class Conversion:
             ObjectRefused: of a kind, for the SOP class or transfer syntax.
             SpoolError: the spool takes nothing now.
         """
-        spool, route, caller, request = way.spool, way.route, way.caller, way.request
+        spool, route = way.spool, way.route
         self._way = way
         self._memory = memory
         self._draft = spool.draft() if route.through is None else route.through.draft(spool)
-        self._rewrite = route.deidentifier.begin(
-            transfer_syntax_uid=request.transfer_syntax_uid,
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            origin={
-                "calling_ae": caller.calling,
-                "called_ae": caller.called,
-                "address": caller.address,
-            },
-            today=today,
-        )
+        self._rewrite = rewrite_of(way, today)
 
     def feed(self, piece: bytes | memoryview) -> None:
         """De-identify the next bytes and write what comes out of them.

@@ -1,8 +1,8 @@
 """De-identifies what was sealed, the oldest first, on the same way as what arrives.
 
 One original at a time for each worker. What cannot be de-identified is held with its reason: its sender was
-told that it is kept. An original that is begun is counted before its first byte is read, so that one that
-ends the process twice is held, and those behind it go on.
+told that it is kept. What was under way when the process ended is tried in a child at the next start: if that
+ends too, the original is held, and those behind it go on.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from deid_node.dimse.association import Caller, StoreRequest
 from deid_node.dimse.memory import MemoryBudget
 from deid_node.errors import Excluded, ObjectRefused, SpoolError
 from deid_node.log import describe
-from deid_node.node.conversion import Conversion, Way
+from deid_node.node.conversion import Conversion, Way, rewrite_of
 from deid_node.node.records import Records
 from deid_node.node.refusals import record, refusal_of
 from deid_node.node.routes import Routes
 from deid_node.node.through import NotForwarded
+from deid_node.node.trial import survives
 from deid_node.spool.failpoint import reach
 from deid_node.spool.pieces import SealError
 from deid_node.spool.sealed import Original, Said, SealedStore
@@ -32,6 +33,8 @@ _LOG: Final = structlog.get_logger(__name__)
 _LOOK_S: Final = 2.0  # another process may release what is held
 _SHORTAGE_S: Final = 5.0
 _GRACE_S: Final = 30.0
+_TRIAL_S: Final = 30.0
+_TRIAL_BYTES_S: Final = 10e6
 
 
 class _Stopped(Exception):
@@ -58,6 +61,12 @@ class SealedLane:
     def start(self) -> None:
         """Start the workers; what waited for settings is looked at again."""
         self._store.release_for_settings()
+        for row in self._store.suspects():
+            within_s = _TRIAL_S + row.size / _TRIAL_BYTES_S
+            if not survives(lambda row=row: self._try(row), within_s):  # type: ignore[misc]
+                why = Why(Cause.POISON, "it ended the process, and the one that tried it again")
+                self._store.accuse(row, why)
+                self._tell_held(row, why)
         for thread in self._threads:
             thread.start()
 
@@ -75,6 +84,21 @@ class SealedLane:
         released = self._store.release_for_settings()
         if released:
             _LOG.info("node.originals_released", count=released)
+
+    def _try(self, row: SealedRow) -> None:
+        """De-identify an original into nothing."""
+        stream, original = self._store.open(row)
+        with stream:
+            route = self._routes.named(original.said.route)
+            if route is None:
+                return
+            caller, request = _as_it_came(original.said)
+            way = Way(self._store.spool, route, caller, request, self._records)
+            rewrite = rewrite_of(way, date.fromtimestamp(original.said.at))
+            for piece in original.pieces:
+                rewrite.feed(piece)
+                reach("trial-half")
+            rewrite.finish()
 
     def _serve(self) -> None:
         bell = self._store.bell

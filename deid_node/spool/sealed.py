@@ -179,6 +179,15 @@ class SealedStore:
         now = time.time()
         self.spool.transact(lambda conn: rows.hold(conn, row.id, why, now))
 
+    def suspects(self) -> list[SealedRow]:
+        """Return the originals that were under way when the process ended. Raises SpoolError."""
+        return self.spool.transact(rows.suspects)
+
+    def accuse(self, row: SealedRow, why: Why) -> None:
+        """Hold a suspect that has ended a process again. Raises SpoolError."""
+        now = time.time()
+        self.spool.transact(lambda conn: rows.accuse(conn, row.id, why, now))
+
     def give_back(self, row: SealedRow) -> None:
         """Let an original that was begun wait for its turn again. Raises SpoolError."""
         now = time.time()

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from deid_node.spool.entry import Origin
 
-MAX_STARTS: Final = 2
-"""An original that was begun so often, and ended the process each time, is held."""
+MAX_STARTS: Final = 5
+"""An original that was begun so often, while the process ended each time, is held."""
 
 
 class SealedState(StrEnum):
@@ -170,6 +170,21 @@ def give_back(conn: sqlite3.Connection, number: int, now: float) -> None:
         "UPDATE sealed SET state = 'waiting', starts = max(starts - 1, 0), changed_at = ?"
         " WHERE id = ? AND state = 'working'",
         (now, number),
+    )
+
+
+def suspects(conn: sqlite3.Connection) -> list[SealedRow]:
+    """Return the originals that wait and were being de-identified when a process ended."""
+    rows = conn.execute(f"SELECT {_COLUMNS} FROM sealed WHERE state = 'waiting' AND starts > 0 ORDER BY id")  # noqa: S608  # our own names
+    return [_row(row) for row in rows]
+
+
+def accuse(conn: sqlite3.Connection, number: int, why: Why, now: float) -> None:
+    """Hold an original that waits: it ended a process."""
+    conn.execute(
+        "UPDATE sealed SET state = 'held', code = ?, reason = ?, path = ?, starts = 0, changed_at = ?"
+        " WHERE id = ? AND state = 'waiting'",
+        (why.code, why.reason, why.path, now, number),
     )
 
 

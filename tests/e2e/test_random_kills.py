@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deid_node.node.key_file import make_key
 from deid_node.spool import Desk
 from tests.e2e.modality import Modality
 from tests.e2e.objects import assert_deidentified, pixel_digests, series
@@ -44,17 +45,28 @@ def kill_at_random(node: RunningNode, modalities: list[Modality], chance: random
     return busy
 
 
+def settings_of(intake: str, key: Path) -> str:
+    """Return settings with a route that takes objects in one way or the other."""
+    return (
+        f'[sealed]\nkey_file = "{key}"\n[routes.r]\ncalled = "DEIDNODE"\n'
+        f'destinations = "out"\nintake = "{intake}"\n'
+    )
+
+
 @pytest.mark.peer
-def test_random_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("intake", ["ram", "sealed"])
+def test_random_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path, intake: str) -> None:
     files = series(tmp_path / "files", OBJECTS, pixel_bytes=8192)
-    with running(tmp_path / "node") as node:
+    key = tmp_path / "sealed.key"
+    make_key(key)
+    with running(tmp_path / "node", extra=settings_of(intake, key)) as node:
         modalities = [Modality(node.port, files[n::SENDERS], n) for n in range(SENDERS)]
         for modality in modalities:
             modality.thread.start()
         busy = kill_at_random(node, modalities, random.Random(3))
         wait_for(lambda: not any(m.thread.is_alive() for m in modalities), "everything is acknowledged", 120)
         desk = Desk(node.home / "state" / "spool")
-        wait_for(lambda: not desk.queue(), "everything is delivered", 60)
+        wait_for(lambda: not desk.sealed() and not desk.queue(), "everything is delivered", 60)
         wait_for(lambda: len(node.stored()) >= len(files), "every file is there")
         status = desk.status()
         check = node.command("fsck")

@@ -20,6 +20,7 @@ from deid_node.spool import Spool, backup, check
 from deid_node.spool.envelope import Envelopes
 from deid_node.spool.restore import restore
 from deid_node.spool.sealed import SealedStore
+from deid_node.spool.sealed_rows import MAX_STARTS
 from tests.e2e.objects import assert_deidentified, pixel_digests
 from tests.node.crashing_sealed import ENVELOPES, OBJECTS, files, seal, work
 from tests.spool.test_crash import promised
@@ -112,12 +113,10 @@ def test_a_kill_while_deidentifying_ends_everything_once(tmp_path: Path, point: 
 
 def test_an_original_that_ends_the_process_twice_is_held_and_the_others_go_on(tmp_path: Path) -> None:
     sealed(tmp_path)
-    for _ in range(2):
-        killed(tmp_path, "work", "sealed-half:kill")
+    killed(tmp_path, "work", "sealed-half:kill")
+    again = run(tmp_path, "work", "trial-half:kill")  # strikes the child that tries it
+    assert again.returncode == 0, again.stderr
     spool = Spool.open(tmp_path / "spool", durable=False)
-    store = SealedStore(spool, ENVELOPES)
-
-    work(store)
 
     [row] = spool.desk.sealed()
     assert (row.state.value, row.code) == ("held", "poison")
@@ -125,6 +124,27 @@ def test_an_original_that_ends_the_process_twice_is_held_and_the_others_go_on(tm
     assert spool.desk.release_sealed([row.id]) == 1
     spool.close()
     assert end(tmp_path) == set(range(OBJECTS))
+
+
+def test_an_original_that_was_under_way_at_many_kills_is_not_held_for_them(tmp_path: Path) -> None:
+    sealed(tmp_path)
+
+    for _ in range(3):
+        killed(tmp_path, "work", "sealed-half:kill")
+
+    assert end(tmp_path) == set(range(OBJECTS))
+
+
+def test_an_original_at_which_the_process_ends_every_time_is_held_in_the_end(tmp_path: Path) -> None:
+    sealed(tmp_path)
+
+    for _ in range(MAX_STARTS):
+        killed(tmp_path, "work", "draft-half:kill")
+
+    spool = Spool.open(tmp_path / "spool", durable=False)
+    [row] = spool.desk.sealed(["poison"])
+    spool.close()
+    assert row.reason == f"the process ended {MAX_STARTS} times while it was de-identified"
 
 
 @pytest.mark.parametrize("point", ["sealed-created", "before-sealed-sync"])
