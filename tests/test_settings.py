@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deid_node.errors import ConfigurationError
+from deid_node.node.banner import banner
 from deid_node.settings import AESettings, FolderSettings, Settings
 from deid_node.settings.load import load_settings
 from deid_node.standard.values import AETitle
@@ -225,3 +226,62 @@ def test_a_key_does_not_show(tmp_path: Path) -> None:
 
     assert "abab" not in repr(settings)
     assert settings.key is not None
+
+
+SEALING = (
+    '[routes.r]\ncalled = "R"\ndestinations = "out"\n{}\n[destinations.out]\nkind = "folder"\npath = "/x"\n'
+)
+
+
+@pytest.mark.parametrize("way", ['intake = "sealed"', 'on_hold = "seal"'])
+def test_a_route_that_keeps_originals_needs_a_key(tmp_path: Path, way: str) -> None:
+    [problem] = problems(write(tmp_path, SEALING.format(way)))
+
+    assert "node.toml line 4: routes.r." in problem
+    assert "needs sealed.key_file" in problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ('intake = "sealed"\non_reject = "quarantine"', 'leave on_reject = "quarantine" out'),
+        ('intake = "sealed"\nacknowledge = "through"', "what goes through is never kept"),
+        ('on_hold = "seal"\nacknowledge = "through"', "what goes through is never kept"),
+        ('intake = "seald"', 'did you mean "sealed"'),
+    ],
+)
+def test_a_route_that_keeps_originals_cannot_do_what_contradicts_it(
+    tmp_path: Path, settings: str, told: str
+) -> None:
+    text = '[sealed]\nkey_file = "k"\n' + SEALING.format(settings)
+
+    assert any(told in problem for problem in problems(write(tmp_path, text)))
+
+
+def test_the_key_of_originals_stands_in_no_settings_and_no_environment(tmp_path: Path) -> None:
+    in_file = problems(write(tmp_path, '[sealed]\nkey = "abcd"\n'))
+    in_environment = problems(None, {"DEID_NODE_SEALED__KEY": "abcd"})
+
+    assert ["sealed.key is not read from a TOML file" in problem for problem in in_file] == [True]
+    assert ["is not read from the environment" in problem for problem in in_environment] == [True]
+    assert "abcd" not in " ".join(in_file + in_environment)
+
+
+def test_what_a_route_seals_first_is_told_with_it(tmp_path: Path) -> None:
+    text = '[sealed]\nkey_file = "k"\n' + SEALING.format('intake = "sealed"')
+    settings = load_settings(write(tmp_path, text), environment={}).settings
+
+    assert "Route:     r: R -> sealed -> basic -> out" in banner(settings, {}, None)
+
+
+def test_the_key_of_originals_can_be_a_credential_of_systemd(tmp_path: Path) -> None:
+    (tmp_path / "deid_node_sealed__key").write_text("0123456789abcdef" * 4)
+    text = SEALING.format('intake = "sealed"')
+
+    settings = load_settings(
+        write(tmp_path, text), environment={"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    ).settings
+
+    assert settings.sealed.has_key
+    assert settings.sealing_routes == ("r",)
+    assert "0123" not in repr(settings)

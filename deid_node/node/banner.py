@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import FolderSettings, Settings
+from deid_node.settings import FolderSettings, IntakeKind, RouteSettings, Settings
 
 
 def banner(
@@ -29,7 +29,8 @@ def banner(
         # Without procedures something is wrong with one of the profiles, which is told with its place.
         profile = f"{procedure.name} {procedure.version}".strip() if procedure else route.profile
         lines.append(
-            f"Route:     {name}: {', '.join(route.called)} -> {profile} -> {', '.join(route.destinations)}"
+            f"Route:     {name}: {', '.join(route.called)} -> {_kept(route)}{profile} -> "
+            f"{', '.join(route.destinations)}"
         )
     for name, destination in settings.effective_destinations.items():
         if isinstance(destination, FolderSettings):
@@ -38,6 +39,10 @@ def banner(
             where = f"{destination.ae_title} at {destination.host} port {destination.port}"
         lines.append(f"Objects:   {name}: {where}")
     return lines
+
+
+def _kept(route: RouteSettings) -> str:
+    return "sealed -> " if route.intake is IntakeKind.SEALED else ""
 
 
 def _secured(settings: Settings) -> str:
