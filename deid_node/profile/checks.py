@@ -5,7 +5,7 @@ What a file says by itself is checked by `reading`. Every check yields complete 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 
 from deid_node.profile import names
@@ -61,11 +61,11 @@ def _is_excepted(tag: int, entry: Ranked, rows: Iterable[Ranked]) -> bool:
     )
 
 
-def type_problems(rows: Sequence[Ranked]) -> Iterator[str]:
+def type_problems(rows: Sequence[Ranked], written: Collection[int] = ()) -> Iterator[str]:
     """Say which rows empty or remove an attribute that must have a value (Type 1, PS3.5 7.4.1).
 
     A row for every SOP class is wrong when the attribute is Type 1 wherever it is mandatory; elsewhere
-    a dummy is written where the Type asks for it.
+    a dummy is written where the Type asks for it. `written` get a value in the end, whatever a row does.
     """
     for entry in rows:
         row = entry.row
@@ -74,7 +74,7 @@ def type_problems(rows: Sequence[Ranked]) -> Iterator[str]:
         if tag is None or nested or not empties(row.action, row.call) or tag in PROTECTED:
             continue
         path = [way for way in path_of(row) if isinstance(way, int)]
-        if len(path) != len(path_of(row)):
+        if len(path) != len(path_of(row)) or (not path and tag in written):
             continue
         if row.sop_class:
             if needs_value(row.sop_class, tag, tuple(path)):

@@ -84,11 +84,21 @@ def problems_of_parts(chain: Sequence[Description]) -> list[str]:
             parse_options(one.options)
         except ProfileError as error:
             said += (f"{one.places['options']}: {problem}" for problem in error.problems)
-    return [*said, *_row_problems(_ranked(chain))]
+    return [*said, *_row_problems(chain, _ranked(chain))]
 
 
-def _row_problems(rows: Sequence[Ranked]) -> list[str]:
-    return [*checks.tie_problems(rows), *checks.protected_problems(rows), *checks.type_problems(rows)]
+def _row_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> list[str]:
+    types = checks.type_problems(rows, _written(chain))
+    return [*checks.tie_problems(rows), *checks.protected_problems(rows), *types]
+
+
+def _written(chain: Sequence[Description]) -> set[int]:
+    """Return the attributes that get a value in the end."""
+    written: set[int] = set()
+    for one in chain:
+        written.update(one.forced_uids)
+        written.update(tag for tag, call in one.set_values.items() if str(call.params["template"]))
+    return written
 
 
 def _ranked(chain: Sequence[Description]) -> list[Ranked]:
@@ -115,7 +125,7 @@ class _Compilation:
         self._lookups = self._read_tables(read_table)
 
     def compile(self) -> Compiled:
-        self._problems += _row_problems(self._rows)
+        self._problems += _row_problems(self._chain, self._rows)
         self._problems += checks.lookup_problems(self._chain, self._rows)
         classes = frozenset().union(*(description.sop_classes for description in self._chain))
         unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT

@@ -156,7 +156,7 @@ def test_dc_v15_the_device_stays_with_its_dates_and_its_ae_title_does_not() -> N
 
     after = deidentified(profile, ds)
 
-    assert (after.get("CalibrationDate"), after.StationName) == ("20250101", "S1")
+    assert (after.CalibrationDate, after.DeviceLabel, after.StationName) == ("20250101", "L1", "S1")
     assert after.get("StationAETitle") != "AE1"
 
 

@@ -499,7 +499,8 @@ def put_through(result: Imported, folder: Path, content: bytes) -> Dataset:
 
 def test_ms_v11_an_object_of_the_tool(tmp_path: Path) -> None:
     emptied = ("StudyDate", "StudyTime", "PatientName", "PatientID", "ContentTime")
-    removed = ("SeriesDate", "SeriesTime", "AcquisitionDate", "SourceImageSequence", "DeviceSerialNumber")
+    removed = ("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "SourceImageSequence")
+    removed = (*removed, "DeviceSerialNumber")
     mapped = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     result = configuration(
         *({"tag": keyword, "method": "redact"} for keyword in emptied),
@@ -512,6 +513,9 @@ def test_ms_v11_an_object_of_the_tool(tmp_path: Path) -> None:
 
     ds = put_through(result, tmp_path, of_the_tool("I341.dcm"))
 
+    stamps = {"LongitudinalTemporalInformationModified"}
+    assert len(dcmread(BytesIO(of_the_tool("I341.dcm")))) == 72
+    assert len([elem for elem in ds if elem.keyword not in stamps]) == 66
     assert not result.left_out
     assert (ds.ContentDate, ds.InstanceCreationDate) == ("19991209", "19991209")
     assert [ds[keyword].value or "" for keyword in emptied] == [""] * len(emptied)
