@@ -244,6 +244,16 @@ def test_a_target_below_a_file_is_told_before_anything_is_read(
     assert capsys.readouterr().err.startswith(f"{tmp_path / 'file'}: is a file, so nothing can be written")
 
 
+@pytest.mark.parametrize("words", [["top.dcm", "x" * 300], ["x" * 300, "out"]])
+def test_a_path_that_is_too_long_is_told(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tree)
+
+    assert main(["deidentify", *words]) == ExitCode.USAGE
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_the_private_list_has_what_stays_and_is_its_owners_only(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

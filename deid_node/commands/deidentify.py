@@ -64,7 +64,11 @@ def deidentify(
     if len(paths) < 2:
         leave(ExitCode.USAGE, "Say what to read and where to write: deid-node deidentify IN... OUT.")
     *sources, target = paths
-    _check_paths(sources, target)
+    try:
+        _check_paths(sources, target)
+        is_folder = target.endswith("/") or (not _is_remote(target) and Path(target).is_dir())
+    except OSError as error:
+        leave(ExitCode.USAGE, f"A path that cannot be looked at: {error.strerror}.")
     taken = Filters(
         tuple(name or ()), every_name, tuple(folder or ()), every_folder, depth, tuple(skip or ())
     )
@@ -87,7 +91,7 @@ def deidentify(
     deidentifier = _engine(profile, key_file, config, run)
     listed = PrivateFile(private_list) if private_list is not None else None
     single = len(sources) == 1 and not _is_remote(sources[0]) and Path(sources[0]).is_file()
-    if single and not (_is_remote(target) or Path(target).is_dir() or target.endswith("/")):
+    if single and not (_is_remote(target) or is_folder):
         results = [_run_one(deidentifier, Path(sources[0]), Path(target), run)]
     else:
         results = _run_all(deidentifier, sources, target, run, show=not as_json)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from deid_node.errors import SOPClassNotSupported
-from deid_node.profile import names
+from deid_node.profile import names, params
+from deid_node.profile.functions import FUNCTIONS
 from deid_node.profile.procedure import Call, Procedure, Rule, Table
 from deid_node.standard import dictionary, iod
 from deid_node.standard.sop_classes import storage_sop_classes
@@ -111,8 +112,15 @@ def written(call: Call | None) -> str:
     """Return a call as a person reads it: hash(length=8)."""
     if call is None:
         return ""
-    params = ", ".join(f"{name}={value}" for name, value in call.params.items() if value not in ("", 0, None))
-    return f"{call.name}({params})"
+    described = FUNCTIONS[call.name].params if call.name in FUNCTIONS else {}
+    said = []
+    for name, value in call.params.items():
+        param = described.get(name)
+        if value in ("", 0, None) or (param is not None and value == param.default):
+            continue
+        is_attribute = param is not None and param.read is params.attribute
+        said.append(f"{name}={names.written(int(str(value))) if is_attribute else value}")
+    return f"{call.name}({', '.join(said)})"
 
 
 def diff(one: Procedure, two: Procedure, sop_class_uid: str) -> list[Difference]:
