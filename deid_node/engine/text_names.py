@@ -284,6 +284,8 @@ def _belongs(word: _Word, name: _Word, gap: str, following: str, *, after: bool)
         return True
     if word.clinical:
         return word.name and "^" in gap
+    if name.guessed and word.known:
+        return False
     if word.name:
         return word.capitalized or "^" in gap or name.text.islower()
     if word.known or (name.guessed and is_form(word.folded)):
