@@ -57,8 +57,10 @@ def test_a_sync_that_never_ends_is_answered_all_the_same(tmp_path: Path) -> None
     assert next_one == "Success"
     assert "node.object_too_late" in node.log.read_text()
     node.start()
-    delivered_once(node, [file])
-    node.stop()
+    try:
+        delivered_once(node, [file])
+    finally:
+        node.stop()
 
 
 @pytest.mark.parametrize("acceptor", ["stream", "pynetdicom"])
