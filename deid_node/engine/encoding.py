@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from deid_node.errors import Malformed
-from deid_node.standard.dictionary import vr_of
+from deid_node.standard.dictionary import attribute, vr_of
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -42,6 +42,14 @@ def code_of(tag: int, vr: str) -> int:
 def vr_in(code: int) -> str:
     """Return the VR that a code holds."""
     return chr(code >> 8 & 0xFF) + chr(code & 0x7F)
+
+
+def known_place(tag: int) -> str:
+    """Return the path of an element in a dataset that is malformed, "" when no attribute has its tag.
+
+    Where lengths lie, four bytes of a value are read as a tag, and must not be told.
+    """
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if attribute(tag) is not None else ""
 
 
 class Encoding:
@@ -85,7 +93,7 @@ class Encoding:
             elif vr in LONG_VRS:
                 shape = (code_of(tag, vr), LONG)
             else:
-                raise Malformed("not a VR of PS3.5", path=f"({group:04X},{element:04X})")
+                raise Malformed("not a VR of PS3.5", path=known_place(tag))
         if len(self.shapes) >= _REMEMBERED:
             self.shapes.clear()
         self.shapes[header] = shape

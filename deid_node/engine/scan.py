@@ -22,6 +22,7 @@ from deid_node.engine.encoding import (
     UNDEFINED,
     Encoding,
     code_of,
+    known_place,
     vr_in,
 )
 from deid_node.errors import LimitExceeded, Malformed
@@ -210,7 +211,7 @@ def _undefined(
         inner = IMPLICIT_LITTLE
         code += _TO_UN_SEQUENCE
     elif vr != "SQ" and code >> 16 != _PIXEL_DATA:
-        raise Malformed("undefined length where only a sequence may have it", path=_name(code >> 16))
+        raise Malformed("undefined length where only a sequence may have it", path=known_place(code >> 16))
     try:
         if vr not in ("SQ", "UN"):
             return code, _fragments_end(b, v, end, encoding)
@@ -298,8 +299,4 @@ def item_end(b: bytes | bytearray, p: int, end: int, encoding: Encoding, budget:
 
 def _disorder(code: int, after: int) -> Malformed:
     word = "twice" if code >> 16 == after >> 16 else "out of order"
-    return Malformed(f"an element stands {word}", path=_name(code >> 16))
-
-
-def _name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return Malformed(f"an element stands {word}", path=known_place(code >> 16))

@@ -15,6 +15,7 @@ from deid_node.engine.encoding import (
     encoding_of,
     vr_in,
 )
+from deid_node.errors import Malformed
 from tests.engine.encoded import BIG, EXPLICIT, IMPLICIT, UNDEFINED, Form
 
 _PAIRS = pytest.mark.parametrize(
@@ -72,3 +73,12 @@ def test_every_transfer_syntax_has_one_of_three_encodings(
     transfer_syntax_uid: str, encoding: Encoding
 ) -> None:
     assert encoding_of(transfer_syntax_uid) is encoding
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT_LITTLE, EXPLICIT_BIG], ids=["little", "big"])
+def test_bytes_of_a_value_that_are_read_as_a_tag_are_not_told(encoding: Encoding) -> None:
+    with pytest.raises(Malformed) as caught:
+        encoding.shape(b"DOE^JANE")
+
+    assert caught.value.path == ""
+    assert "4F44" not in str(caught.value) and "444F" not in str(caught.value)
