@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_WORD: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*(?=\()|([A-Za-z][A-Za-z0-9]*)")
 _WITH_BLOCKS: Final = frozenset({"if", "select", "append"})
 
 
@@ -64,7 +64,7 @@ def _add_text(nodes: list[Node], text: str) -> None:
 
 
 def _call(text: str, word: re.Match[str]) -> tuple[Call, int]:
-    name, position = word[0], word.end()
+    name, position = word[1] or word[2], word.end()
     if text[position : position + 1] != "(":
         return Call(name.lower(), is_bare=True), position
     end = _closing(text, position)

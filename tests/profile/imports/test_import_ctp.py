@@ -200,6 +200,8 @@ def test_a_private_element_with_an_action_stays_with_its_creator(tmp_path: Path)
         ("00081030 @remove()", '"X"'),
         ("00081030 text@remove()", '"X"'),
         ("00081030 @blank(5)", '"Z"'),
+        ("00081030 @ remove ()", '"X"'),
+        ("00081030 @uppercase (this)", '{ do = "case", to = "upper" }'),
         ("00081030 ANON", '{ value = "ANON" }'),
         ("00081030 @param(@PROJECT)", '{ value = "A {{b}} & C" }'),
         (
