@@ -75,7 +75,7 @@ def table(result: Result) -> str:
     ]
     rows.append(
         f"  {'':{width}}{'MB/s':>20}{'objects/s':>11}{'CPU-s/GB':>10}{'CPU us/object':>15}{'peak MB':>9}"
-        f"{'p50/p95/p99 ms':>20}"
+        f"{'p50/p95/p99 ms':>24}"
     )
     for name, runs in result.runs.items():
         rate = Spread.of(run.bytes / 1e6 / line.seconds(run) for run in runs)
@@ -86,7 +86,7 @@ def table(result: Result) -> str:
         took = "/".join(f"{point:.1f}" for point in points) if points else "-"
         rows.append(
             f"  {name:{width}}{rate.text(0):>20}{objects:>11.0f}{cpu:>10.2f}{each:>15.0f}"
-            f"{max(run.peak_bytes for run in runs) / 1e6:>9.0f}{took:>20}{_idle(runs)}"
+            f"{max(run.peak_bytes for run in runs) / 1e6:>9.0f}{took:>24}{_idle(runs)}"
         )
     rows += [f"  {text}" for text in (*_growth(result), *_ratios(result))]
     rows += [f"  skipped: {text}" for text in result.skipped]
