@@ -7,7 +7,10 @@ it (strace, a shell with a limit).
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +102,21 @@ def _running(
     environment = {key: value for key, value in environment.items() if not key.startswith("DEID_NODE_")}
     log = folder.parent / f"{name}.log"
     with started(*wrap, *command, port=port, log=log, environment=environment) as process:
-        yield Target(name, port, _child(process.pid) if wrap else process.pid, folder, authority)
+        target = Target(name, port, _child(process.pid) if wrap else process.pid, folder, authority)
+        try:
+            yield target
+        finally:
+            if wrap and target.is_alive():  # strace lets go of what it traces when it is ended itself
+                os.kill(target.process, signal.SIGTERM)
+                _wait_for_end(target)
+
+
+def _wait_for_end(target: Target) -> None:
+    end = time.monotonic() + 10
+    while target.is_alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    if target.is_alive():
+        os.kill(target.process, signal.SIGKILL)
 
 
 @contextmanager
