@@ -29,7 +29,7 @@ ERRORS = {
     "sendfile": ("EIO", "ENOSPC"),
     "unlinkat": ("EIO", "EROFS"),
 }
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(3600 if ALL else 300)]
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(3600 if ALL else 900)]
 
 
 @pytest.fixture(scope="module")
