@@ -7,8 +7,10 @@ bounds are of counts, of bytes, and of CPU time against a reference loop. Rates 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,12 +22,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import cpu_seconds, forget_peak, peak_bytes, shared_bytes
+from benchmarks.measure import cpu_seconds, forget_peak, peak_bytes, shared_bytes, tree
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.standard.values import AETitle
 from tests.e2e.running import AE_TITLE, RunningNode
-from tests.peers import ENVIRONMENT, LOOPBACK, listens, require, stop, wait_for
+from tests.peers import ENVIRONMENT, LOOPBACK, listens, require, wait_for
 from tests.test_costs import cpu_s, dataset, reference
 
 _MR, _EXPLICIT = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.1"
@@ -103,7 +105,9 @@ def traced(home: Path, log: Path) -> Iterator[RunningNode]:
         assert process.poll() is None, said[-3000:]
         yield node
     finally:
-        stop(process)
+        for pid in tree(process.pid)[1:]:  # the node first: it would outlive its tracer
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: process.poll() is not None, "the node and its tracer end", 30)
 
 
 @pytest.fixture(scope="module")
