@@ -52,7 +52,11 @@ class RunningNode:
                 env={**ENVIRONMENT, **environment},
             )
         process = self.process
-        wait_for(lambda: listens(self.port) or process.poll() is not None, "the node listens", 30)
+        try:
+            wait_for(lambda: listens(self.port) or process.poll() is not None, "the node listens", 30)
+        except BaseException:
+            stop(process)
+            raise
         assert process.poll() is None, self.log.read_text(errors="replace")[-3000:]
 
     def kill(self) -> None:

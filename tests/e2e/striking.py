@@ -135,8 +135,9 @@ def tracing(log: Path, *options: str) -> Iterator[None]:
 
 def calls_of_one_object(folder: Path) -> list[Strike]:
     """Return every system call that one object costs, as strikes."""
-    with downstream() as down:
+    with downstream() as down, contextlib.ExitStack() as ends:
         child = Child(folder / "state", down.port)
+        ends.callback(child.end)  # also when the test fails
         sender = Sender(child.port)
         by_number = {child.threads()[role]: role for role in ROLES}
         numbers = [f"-p{number}" for number in by_number]
@@ -167,8 +168,9 @@ def strike(folder: Path, blow: Strike) -> Struck:
     What was not acknowledged is sent again, as a sender does.
     """
     state = folder / "state"
-    with downstream() as down:
+    with downstream() as down, contextlib.ExitStack() as ends:
         child = Child(state, down.port)
+        ends.callback(child.end)  # also when the test fails
         sender = Sender(child.port)
         number = child.threads()[blow.role]
         inject = f"inject={blow.call}:{blow.deed}:when={blow.nth}"
