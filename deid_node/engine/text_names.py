@@ -17,6 +17,7 @@ from deid_node.engine.text_forms import is_form, is_unknown_name
 from deid_node.engine.text_words import PARTICLES, WordLists, word_lists, words_of
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_LONGEST_SHORT: Final = 3
 _CAMEL: Final = re.compile(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+(?![a-z])")
 _BESIDE: Final = re.compile(r"\.? ?|, ?|[\^_]{1,4}|['’-]|\. ?,? ?")
 _AFTER_TITLE: Final = re.compile(r"\.? {0,2}|['’-]|[\^_]|\.-")
@@ -117,12 +118,17 @@ def person_names(text: str, *, by_list: bool = True) -> list[Span]:
 
 
 def unknown_words(text: str) -> list[Span]:
-    """Return the spans of words of three letters and more that no list knows."""
+    """Return the spans of words of three letters and more that no list knows, nor as a form of another."""
     return [
         (word.start, word.end)
         for word in _words(text, word_lists())
-        if not word.known and len(word.text) > 2 and word.folded not in PARTICLES
+        if not word.known and len(word.text) > 2 and word.folded not in PARTICLES and not _is_form(word)
     ]
+
+
+def _is_form(word: _Word) -> bool:
+    """Tell whether a word that can be no name is a form of a known one; short ones are forms of anything."""
+    return not word.name and len(word.text) > _LONGEST_SHORT and is_form(word.folded)
 
 
 def _words(text: str, lists: WordLists) -> list[_Word]:

@@ -59,6 +59,17 @@ def test_a_text_of_known_words_is_decided() -> None:
     assert not cleaner(UnknownWords.HOLD).is_undecided("MRT BRAIN axial with contrast")
 
 
+@pytest.mark.parametrize("word", ["Rescaled", "RESCALED", "Mammoscreening", "subtracted", "Knochenaufnahmen"])
+def test_a_form_of_a_known_word_is_decided(word: str) -> None:
+    assert not cleaner(UnknownWords.HOLD).is_undecided(f"MRT BRAIN {word}")
+    assert cleaner(UnknownWords.DROP).clean(f"MRT BRAIN {word}") == (f"MRT BRAIN {word}", 0)
+
+
+@pytest.mark.parametrize("word", ["zqx", "ZQX", "Zzqxed"])
+def test_a_word_that_only_looks_like_a_form_is_undecided(word: str) -> None:
+    assert cleaner(UnknownWords.HOLD).is_undecided(f"brain {word}")
+
+
 def profile(folder: Path, clean: str) -> Path:
     file = folder / "site.toml"
     file.write_text(f'name = "site"\nextends = ["research"]\n[clean]\n{clean}\n')
