@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import FrameType
@@ -40,6 +41,7 @@ from deid_node.node.sealed_lane import SealedLane
 from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
 from deid_node.node.suspects import Suspects
+from deid_node.node.table_watch import TableWatch, refuse_unfinished
 from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
@@ -94,6 +96,7 @@ class Node:
         self._modes: dict[str, CommitmentMode] = {}
         self._tls: ssl.SSLContext | None = None
         self._acceptor: Acceptor | None = None
+        self._tables = TableWatch()
 
     def start(self) -> None:
         """Start everything, and return when associations are accepted.
@@ -104,7 +107,9 @@ class Node:
         """
         settings = self.settings
         with ExitStack() as started:
+            began_ns = time.time_ns()
             self.procedures = compile_procedures(settings)
+            self._tables.take(_table_files(self.procedures), began_ns)
             records = self._records = Records.open(settings)
             started.callback(records.close)
             spool = self._spool = Spool.open(
@@ -195,8 +200,8 @@ class Node:
 
     def reload(self, read: Callable[[], Loaded]) -> None:
         """Take over peers, routes and profiles from new settings: all of them or, on any problem, none."""
-        assert self._intake is not None
         assert self._records is not None
+        began_ns = time.time_ns()
         try:
             settings = read().settings
             changed = [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]
@@ -208,9 +213,46 @@ class Node:
             if self._tls is not None:
                 renew(self._tls, settings)
         except ConfigurationError as error:
-            _LOG.error("node.reload_refused", problem=list(error.problems))
-            self._records.tell("reload-refused", problems=len(error.problems))
+            self._refuse_reload(error, "asked")
             return
+        self._take_over(settings, procedures, routes, "asked")
+        self._tables.take(_table_files(procedures), began_ns)
+
+    def look_at_tables(self) -> bool:
+        """Take over lookup tables whose files have changed: all or, on any problem, none; tell whether.
+
+        Nothing else is taken over: a profile that has changed too waits for the person who changes it.
+        """
+        assert self._records is not None
+        files = self._tables.changed()
+        if not files:
+            return False
+        began_ns = time.time_ns()
+        try:
+            refuse_unfinished(files)
+            procedures = compile_procedures(self.settings)
+            if any(made.digest != self.procedures[name].digest for name, made in procedures.items()):
+                raise ConfigurationError(
+                    "A lookup table has changed, and so has a profile: a reload (SIGHUP) takes both."
+                )
+            routes = make_routes(self.settings, procedures, self._records, self._throughs)
+        except ConfigurationError as error:
+            self._refuse_reload(error, "table")
+            return False
+        self._take_over(self.settings, procedures, routes, "table")
+        self._tables.take(_table_files(procedures), began_ns)
+        return True
+
+    def _refuse_reload(self, error: ConfigurationError, how: str) -> None:
+        assert self._records is not None
+        _LOG.error("node.reload_refused", how=how, problem=list(error.problems))
+        self._records.tell("reload-refused", how=how, problems=len(error.problems))
+
+    def _take_over(
+        self, settings: Settings, procedures: Mapping[str, Procedure], routes: Routes, how: str
+    ) -> None:
+        assert self._intake is not None
+        assert self._records is not None
         reach("reloading")
         self._modes.clear()  # until the new ones are in, nothing is committed
         self._modes.update({route.name: route.commitment for route in routes})
@@ -218,9 +260,9 @@ class Node:
         if self._sealed_lane is not None:
             self._sealed_lane.replace_routes(routes)
         self.settings, self.procedures = settings, procedures
-        _LOG.info("node.reloaded", routes=[route.name for route in routes])
+        _LOG.info("node.reloaded", how=how, routes=[route.name for route in routes])
         profiles = {route.name: route.procedure.digest for route in routes}
-        self._records.tell("reloaded", routes=list(profiles), profiles=list(profiles.values()))
+        self._records.tell("reloaded", how=how, routes=list(profiles), profiles=list(profiles.values()))
 
     def watch_for_faults(self) -> None:
         """Find out over which object an earlier process died, and watch this one; before `start`.
@@ -259,6 +301,10 @@ class Node:
 
 def _lines_of(head: str, lines: list[str]) -> list[str]:
     return [line.removeprefix(head).strip() for line in lines if line.startswith(head)]
+
+
+def _table_files(procedures: Mapping[str, Procedure]) -> set[str]:
+    return {file for procedure in procedures.values() for file in procedure.lookup_files}
 
 
 def was_mended(spool: Spool) -> bool:
@@ -407,7 +453,8 @@ def run(
     ready: Callable[[], None] = lambda: None,
     manager: ServiceManager | None = None,
 ) -> str | None:
-    """Start a node, run it until SIGTERM or SIGINT, stop it. SIGHUP reads the settings again.
+    """Start a node, run it until SIGTERM or SIGINT, stop it. SIGHUP reads the settings again,
+    and a changed lookup table is taken when it is quiet.
 
     A second signal does not wait for running associations.
 
@@ -443,6 +490,8 @@ def run(
             if hang_up.is_set():
                 hang_up.clear()
                 node.reload(read)
+                warm_up(node.procedures.values())
+            elif node.look_at_tables():
                 warm_up(node.procedures.values())
         failed = node.failed
         manager.tell("STOPPING=1")

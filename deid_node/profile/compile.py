@@ -239,6 +239,7 @@ class _Compilation:
             shift_days=self._last(lambda said: said.longest_shift_days) or _DAYS,
             secrets=self._secrets(),
             lookups=MappingProxyType({name: read.rows for name, read in self._lookups.items()}),
+            lookup_files=frozenset(read.path for read in self._lookups.values() if read.path),
             digest=self._digest(),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -202,7 +202,7 @@ class _Chain:
             raise ProfileError(f"{source.place}: there is no table file {source.file!r}")
         text = _text(_Source(file.name, None, file, None))
         try:
-            return read_lookup(text, file.name, source.key, source.value)
+            return replace(read_lookup(text, file.name, source.key, source.value), path=str(file))
         except ProfileError as error:
             raise ProfileError(*(f"{source.place}: {problem}" for problem in error.problems)) from None
 

@@ -34,10 +34,11 @@ class LookupSource:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A table that was read: original value to new value; it never prints itself."""
+    """A table that was read from the file at `path`: original value to new value; it never prints itself."""
 
     rows: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...] = ()
+    path: str = ""
 
 
 def read_lookup(text: str, file: str, key: str, value: str) -> Lookup:

@@ -201,9 +201,9 @@ class Procedure:
     objects of one run (row GC-12). `shift_days` is the largest distance of the keyed date shift.
     `validations` look at the original, `validations_result` at the result; `checks` are done on every
     result. `conditions` are those of rows, and `variant` makes the table of a SOP class for the numbers
-    of the conditions that hold. `lookups` are the lookup tables by name, original value to new value;
-    `secrets` the names of the keys that functions ask for. `digest` identifies the compiled content
-    without the lookup tables.
+    of the conditions that hold. `lookups` are the lookup tables by name, original value to new value, and
+    `lookup_files` the paths of their files; `secrets` the names of the keys that functions ask for. `digest`
+    identifies the compiled content without the lookup tables.
     """
 
     name: str
@@ -229,6 +229,7 @@ class Procedure:
     same_value: tuple[int, ...] = ()
     shift_days: int = 365
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    lookup_files: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
     digest: str = ""
 

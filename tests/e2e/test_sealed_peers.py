@@ -124,6 +124,71 @@ def test_a_person_fills_in_the_row_that_a_held_object_lacks(tmp_path: Path) -> N
     assert PATIENT_ID not in node.log.read_text()
 
 
+def test_a_held_object_goes_on_without_a_signal_when_its_row_is_written(tmp_path: Path) -> None:
+    [sent] = series(tmp_path / "in", 1)
+    node = node_with(tmp_path / "node", f'profile = "{tmp_path / "site.toml"}"\non_hold = "seal"')
+    (tmp_path / "site.toml").write_text(TABLE)
+    table = tmp_path / "ids.csv"
+    table.write_text("old,new\n")
+    node.start()
+    try:
+        assert storescu(node, sent) == 0
+        wait_for(desk(node).sealed, "it is held")
+        with table.open("a") as rows:
+            rows.write(f"{PATIENT_ID},STUDY-0001\n{PATIENT_ID},STUDY-0002\n")
+        wait_for(lambda: '"node.reload_refused"' in node.log.read_text(), "the broken table is told", 30)
+        held = [row.code for row in desk(node).sealed()]
+        with table.open("w") as rows:
+            rows.write(f"old,new\n{PATIENT_ID},STUDY-")
+            rows.flush()
+            wait_for(
+                lambda: node.log.read_text().count('"node.reload_refused"') > 1, "half a row is told", 30
+            )
+            rows.write("0001\n")
+        wait_for(node.stored, "it has gone on", 30)
+        wait_for(lambda: ended(node), "nothing waits")
+    finally:
+        node.stop()
+
+    log = node.log.read_text()
+    audit = (node.home / "state" / "audit" / "audit.jsonl").read_text()
+    assert held == ["held"]
+    [stored] = node.stored()
+    assert pydicom.dcmread(stored).PatientID == "STUDY-0001"
+    assert log.count('"node.reload_refused"') == 2
+    assert log.count('"node.reloaded"') == 1
+    assert "ids.csv line 3: contradicts line 2" in log
+    assert "ids.csv: its last line has no end" in log
+    assert '"event":"reloaded"' in audit
+    assert '"how":"table"' in audit
+    assert PATIENT_ID not in log + audit
+    assert "STUDY-000" not in log + audit
+    assert_nothing_is_left(node)
+
+
+def test_a_changed_table_takes_no_changed_profile_along(tmp_path: Path) -> None:
+    [sent] = series(tmp_path / "in", 1)
+    node = node_with(tmp_path / "node", f'profile = "{tmp_path / "site.toml"}"\non_hold = "seal"')
+    (tmp_path / "site.toml").write_text(TABLE)
+    (tmp_path / "ids.csv").write_text("old,new\n")
+    node.start()
+    try:
+        assert storescu(node, sent) == 0
+        wait_for(desk(node).sealed, "it is held")
+        (tmp_path / "site.toml").write_text(TABLE.replace("[tables", 'PatientSex = "K"\n[tables'))
+        (tmp_path / "ids.csv").write_text(f"old,new\n{PATIENT_ID},STUDY-0001\n")
+        wait_for(lambda: '"node.reload_refused"' in node.log.read_text(), "it is told", 30)
+        held = [row.code for row in desk(node).sealed()]
+        assert node.process is not None
+        os.kill(node.process.pid, signal.SIGHUP)
+        wait_for(node.stored, "a person's word takes both")
+    finally:
+        node.stop()
+
+    assert held == ["held"]
+    assert "A lookup table has changed, and so has a profile" in node.log.read_text()
+
+
 @pytest.mark.parametrize("route", ['intake = "sealed"', 'intake = "ram"'])
 def test_one_object_on_four_associations_at_once_is_delivered_once(tmp_path: Path, route: str) -> None:
     [sent] = series(tmp_path / "in", 1, pixel_bytes=200_000)
