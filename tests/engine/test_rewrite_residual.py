@@ -6,7 +6,17 @@ import pytest
 
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.profile.procedure import Action, Rule
-from tests.engine.encoded import BIG, EXPLICIT, FORMS, Form, procedure, run, run_with_summary
+from tests.engine.encoded import (
+    BIG,
+    EXPLICIT,
+    FORMS,
+    IMPLICIT,
+    UNDEFINED,
+    Form,
+    procedure,
+    run,
+    run_with_summary,
+)
 from tests.rewriting import pseudonyms
 
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -53,6 +63,24 @@ def test_a_name_that_is_coded_as_un_is_known_all_the_same(name: bytes) -> None:
     output = run(_DEIDENTIFYING, dataset)
 
     assert name.partition(b"^")[0] not in output
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, BIG], ids=lambda form: form.name)
+@pytest.mark.parametrize("coded", ["element", "items"])
+def test_a_person_in_an_item_is_known_where_it_or_its_sequence_is_coded_as_un(form: Form, coded: str) -> None:
+    physician = 0x00321032
+    if coded == "items":
+        item = IMPLICIT.item(IMPLICIT.element(physician, "PN", b"Graves^Uvz"), undefined=True)
+        content = item + IMPLICIT.tag(0xFFFEE0DD) + IMPLICIT.long(0)
+        sequence = form.element(0x00400275, "UN", content, length=UNDEFINED)
+    else:
+        sequence = form.sequence(0x00400275, form.item(form.element(physician, "UN", b"Graves^Uvz")))
+    dataset = form.dataset(form.element(0x0008103E, "LO", b"chest GRAVES syndrome"), sequence)
+
+    output = run(procedure({0x0008103E: Action.C}), dataset, form)
+
+    assert b"syndrome" in output
+    assert b"GRAVES" not in output
 
 
 @_PER_FORM

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import date
 from functools import cache
 from io import BytesIO
@@ -27,7 +28,7 @@ from deid_node.profile.basic import basic_procedure
 from deid_node.profile.conditions import Condition
 from deid_node.profile.options import Option
 from deid_node.profile.procedure import Action, Gate, Procedure, Rule
-from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, Form, procedure, run_with_summary
+from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, UNDEFINED, Form, procedure, run_with_summary
 from tests.rewriting import pseudonyms
 from tests.seeds.objects import KEEP_ALL
 from tests.seeds.objects import procedure as seeded
@@ -56,6 +57,10 @@ def _procedures() -> dict[str, Procedure]:
             {0x00080020: Action.K, 0x00100020: Action.D},
             private={(0x0009, "ACME", 1): Rule(Action.K), (0x0009, "ACME", 2): Rule(Action.C)},
             identity_removed=True,
+        ),
+        "forced": procedure(
+            {0x00100010: Action.Z, 0x00100020: Action.Z}, unlisted=Action.K, identity_removed=True,
+            forced_uids={0x00080018: "1.2.3", 0x0020000D: "1.2.4"},
         ),
     }  # fmt: skip
 
@@ -360,3 +365,60 @@ def test_a_value_with_the_day_is_that_of_the_day() -> None:
 
     assert [day for day, _ in found] == ["20260301", "20260301", "20260302"]
     assert all(re.fullmatch(r"2026-03-0[12] CC \d{6}", text) for _, text in found)
+
+
+@_PER_FORM
+@pytest.mark.parametrize("name", ["basic", "forced"])
+def test_what_is_inserted_stands_once_also_where_the_original_varies(name: str, form: Form) -> None:
+    objects = []
+    for number in range(9):
+        elements = _elements(form, number)
+        own = form.element(0x00120062, "CS", b"YES" if number % 2 else b"NO")
+        objects.append(b"".join([*elements[:13], own, *elements[13:]]))
+
+    check(name, objects, form)
+
+
+@_PER_FORM
+def test_a_gate_sees_what_stands_in_a_sequence_that_is_coded_as_un(form: Form) -> None:
+    def of(number: int, *more: bytes) -> bytes:
+        code = IMPLICIT.element(0x00080100, "SH", b"C%03d" % number)
+        item = IMPLICIT.item(code, *more, undefined=True) + IMPLICIT.tag(0xFFFEE0DD) + IMPLICIT.long(0)
+        coded = form.element(0x00400260, "UN", item, length=UNDEFINED)
+        nested = form.sequence(0x00400275, form.item(form.element(0x00400008, "UN", item, length=UNDEFINED)))
+        elements = _elements(form, number)
+        return b"".join([*elements[:-1], coded if number % 4 < 2 else nested, elements[-1]])
+
+    burned = IMPLICIT.element(0x00280301, "CS", b"YES")
+    for first in (0, 2):
+        check("hand", [of(4 * n + first) for n in range(5)] + [of(20 + first, burned)], form)
+
+
+def test_how_long_ago_a_date_is_is_asked_anew_every_day() -> None:
+    rows = 'PatientName = "Z"\nPatientID = "Z"\nStudyDate = { do = "redact", partial_dates = true }\n'
+    shared = Deidentifier(seeded(f"{KEEP_ALL}[attributes]\n{rows}"), pseudonyms())
+    ds = Dataset(dcmread(str(get_testdata_file("CT_small.dcm"))))
+    ds.StudyDate = "19370301"
+    found = []
+    for day in (1, 1, 2):
+        rewriting = shared.begin(transfer_syntax_uid=EXPLICIT.transfer_syntax_uid, today=date(2026, 3, day))
+        first = rewriting.feed(_bytes(ds, EXPLICIT))
+        last, _ = rewriting.finish()
+        parts = [*(first.buffers if first is not None else ()), *last.buffers]
+        found.append(dcmread(BytesIO(b"".join(bytes(part) for part in parts)), force=True).StudyDate)
+
+    assert found == ["19370101", "19370101", ""]
+
+
+def test_two_objects_that_arrive_in_turn_on_one_thread_keep_apart() -> None:
+    shared = Deidentifier(_procedures()["options"], pseudonyms())
+    for ds in _slices(3):
+        run_with_summary(shared, _bytes(ds, EXPLICIT))
+    one, other = (deepcopy(ds) for ds in _slices(2))
+    other.Manufacturer = "of something else"
+    rewriting = shared.begin(transfer_syntax_uid=EXPLICIT.transfer_syntax_uid)
+    rewriting.feed(_bytes(one, EXPLICIT))
+    run_with_summary(shared, _bytes(other, EXPLICIT))
+    rewriting.finish()
+
+    assert rewriting.original().patient_id == one.PatientID
