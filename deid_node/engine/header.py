@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from deid_node.engine.charset import decode, known_terms
+from deid_node.engine.charset import known_terms
 from deid_node.engine.deidentified import Buffers, Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.plan import Place, Plan
 from deid_node.engine.result_checks import findings_in
-from deid_node.engine.scan import Budget, Element, Limits, scan
-from deid_node.engine.series import SOP_CLASS_UID, SOP_INSTANCE_UID, Series, value_after
+from deid_node.engine.scan import Budget, Element, scan
+from deid_node.engine.series import SOP_CLASS_UID, SOP_INSTANCE_UID, Series, inserted_text, value_after
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Facts, LateGates, Subject, spared
 from deid_node.engine.values import set_element
 from deid_node.errors import Excluded, Malformed, Mismatch, Rejected
@@ -145,6 +145,8 @@ class HeaderWriter:
             subject.gates = self._late_gates(facts, series.gate_values)
             return subject
 
+        if series.today != self._arrival.today:
+            return None  # functions ask how long ago a date is
         followed = series.follow(b, self._budget, checked)
         if followed is None:
             return None
@@ -287,11 +289,7 @@ class HeaderWriter:
     def _value_after(self, tag: int, plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> str:
         """Return the de-identified value of a top-level attribute as text, "" when absent."""
         if tag in inserts:
-            whole = inserts[tag]
-            code, start, value, _ = scan(whole, 0, len(whole), self._encoding, Budget(Limits()), 0).elements[
-                0
-            ]
-            return (decode(whole[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
+            return inserted_text(inserts[tag], place)
         return value_after(plan, place, place.subject.facts.element(tag))
 
 

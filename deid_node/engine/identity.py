@@ -74,9 +74,10 @@ def bears_identity(header: bytes, element: Element, encoding: Encoding) -> bool:
     code, _, start, end = element
     if not is_sequence(code):
         return _identifies(code)
-    if not encoding.explicit:
+    if not encoding.explicit or vr_in(code) != "SQ":
         return True
-    if header.find(b"PN", start, end) >= 0:
+    # What is coded as UN may be a name, or items in implicit VR, which do not say what is one.
+    if header.find(b"PN", start, end) >= 0 or header.find(b"UN", start, end) >= 0:
         return True
     return any(header.find(encoding.tag_bytes(tag), start, end) >= 0 for tag in NESTED_ID_TAGS)
 

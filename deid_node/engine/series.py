@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from deid_node.engine.charset import decode
@@ -124,6 +125,8 @@ class SeriesFacts(Facts):
     def __init__(self, series: Series, b: bytes, budget: Budget) -> None:
         super().__init__(b, [], series.encoding, budget)
         self._series = series
+        # As they are now: the series makes others when it learns from an object that comes between.
+        self._steps, self._step_of = series.steps, series.step_of
         self.starts: list[int] = []
         self._all: list[Element] | None = None
 
@@ -140,13 +143,12 @@ class SeriesFacts(Facts):
         return None if index is None else self._at(index)
 
     def _at(self, index: int) -> Element:
-        series = self._series
-        step = series.step_of[index]
-        start = self.starts[step]
-        if series.steps[step].raw is None:
+        series, number = self._series, self._step_of[index]
+        step, start = self._steps[number], self.starts[number]
+        if step.raw is None:
             return element_at(self._header, start, len(self._header), series.encoding, self._budget)
         code, p, v, q = series.known[index].element
-        shift = start - series.known[series.steps[step].first].element[1]
+        shift = start - series.known[step.first].element[1]
         return code, p + shift, v + shift, q + shift
 
 
@@ -164,6 +166,7 @@ class Series:
         self.needles: tuple[bytes, ...] = ()
         self.acquaintance: tuple[tuple[str, str], ...] = ()
         self.sop_class_uid = ""
+        self.today = date.min
         self.creators: dict[int, str] = {}
         self.known: list[_Known] = []
         self.index: dict[int, int] = {}
@@ -199,6 +202,7 @@ class Series:
         series.spared = subject.spared
         series.needles = subject.needles  # of attributes that are watched
         series.acquaintance = subject.acquaintance
+        series.today = subject.today
         series.sop_class_uid = subject.facts.ascii(SOP_CLASS_UID)
         series.creators = place.creators if plan.creators else {}  # watched, too
         series.length = len(place.b)
@@ -330,6 +334,8 @@ class Series:
         self, tag: int, made: Mapping[int, tuple[Element, bytes]], facts: SeriesFacts, place: Place
     ) -> str:
         """Return the de-identified value of an attribute as text, "" when it is absent."""
+        if tag in self.inserts:
+            return inserted_text(self.inserts[tag], place)
         found = made.get(self.index.get(tag, -1))
         if found is None:
             return value_after(self.plan, place, facts.element(tag))
@@ -418,7 +424,9 @@ class Series:
     def _simple(self, known: _Known) -> bytes | bool | None:
         """Return what becomes of an element whatever its value is; None when that depends on it."""
         code = known.element[0]
-        if known.holds_items or code & ODD or code >> 16 in self.inserts:
+        if code >> 16 in self.inserts:
+            return b""  # what is inserted stands in its place
+        if known.holds_items or code & ODD:
             return None
         return known.entry if isinstance(known.entry, bytes | bool) else None
 
@@ -434,6 +442,12 @@ def text_of(made: bytes, element: Element, place: Place) -> str:
     """Return the value of the new bytes of an element as text without padding."""
     code, start, value, _ = element
     return (decode(made[value - start :], place.charsets, vr_in(code)) or "").strip(" \0")
+
+
+def inserted_text(whole: bytes, place: Place) -> str:
+    """Return the value of an element that is inserted, as text without padding."""
+    element = element_at(whole, 0, len(whole), place.encoding, Budget(place.subject.budget.limits))
+    return text_of(whole, element, place)
 
 
 def _remembered(
