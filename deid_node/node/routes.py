@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
 
@@ -17,6 +18,8 @@ from deid_node.profile.procedure import Procedure
 from deid_node.settings import CommitmentMode, IntakeKind, OnHold, OnReject
 from deid_node.standard.sop_classes import storage_sop_classes
 from deid_node.standard.values import AETitle, is_uid
+
+_REMEMBERED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Route:
         """Tell whether objects of this SOP class can be de-identified here."""
         known = self._taken.get(sop_class_uid)
         if known is None:
+            if len(self._taken) >= _REMEMBERED:  # a peer may propose whatever it likes
+                self._taken.clear()
             known = self._taken[sop_class_uid] = self._decides(sop_class_uid)
         return known
 
