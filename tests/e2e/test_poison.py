@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_kill_9_makes_nothing_suspect(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "state" / "faults" / "suspects.json").read_text()) == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b'{"a": 1}', os.urandom(50)])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b'{"a": 1}', bytes(range(128, 178))])
 def test_what_is_left_of_a_file_after_a_power_cut_stops_no_start(tmp_path: Path, content: bytes) -> None:
     for name in ("suspects.json", "at-work", "fault"):
         (tmp_path / name).write_bytes(content)
