@@ -104,8 +104,8 @@ class _Source:
 
     @property
     def identity(self) -> str:
-        """Equal for the same profile, however it is written."""
-        return self.name if self.file is None else str(self.file)
+        """Equal for the same profile, however it is written; a shipped one is no file of its name."""
+        return f"shipped/{self.name}" if self.file is None else str(self.file)
 
 
 def _find(profile: str | File, folder: File | None, asked_by: str) -> _Source:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from deid_node.errors import SOPClassNotSupported
+from deid_node.profile.library import load
 from deid_node.profile.procedure import Action, DateChange, Dummies, Procedure, Rule, Table
 from deid_node.standard.dictionary import tag_of, vr_of
 from deid_node.standard.sop_classes import find_sop_class
@@ -305,6 +307,20 @@ def test_profiles_that_extend_each_other_are_an_error(problems_of: Problems) -> 
 
     circle = "site.toml -> one.toml -> two.toml -> site.toml"
     assert problem == f"two.toml line 2: profiles extend each other in a circle: {circle}"
+
+
+def test_a_file_called_as_a_shipped_profile_may_extend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = Path("research.toml")
+    own.write_text('name = "site"\nextends = ["research"]\n[attributes]\nPatientSex = "X"\n')
+
+    procedure = load(own)
+
+    assert procedure.name == "site"
+    assert action(procedure, "PatientSex") == "X"
+    assert action(procedure, "PatientAge") == action(load("research"), "PatientAge")
 
 
 def test_a_profile_may_be_extended_on_two_ways(compiled: Compile) -> None:
