@@ -30,7 +30,7 @@ _FIELDS: Final = """
     duration_s entry errno error excluded expires failed file folder frames held host interrupted item
     items kind level limit_s logger midway missing mode name number objects of oldest_s orphans out_for_s
     outcome path peer port problem procedure profile proposed quarantined reason refused route routes seconds
-    signal sop_class spool stage state status step timestamp transactions transfer_syntax unfinished
+    sealed signal sop_class spool stage state status step timestamp transactions transfer_syntax unfinished
     until version waiting warnings
 """
 FIELDS: Final = frozenset(_FIELDS.split())

@@ -122,11 +122,11 @@ class SealedLane:
             return
         except (SpoolError, OSError, MemoryError, NotForwarded) as error:
             self._store.give_back(row)
-            _LOG.warning("node.original_waits", original=row.id, route=row.route, **describe(error))
+            _LOG.warning("node.original_waits", sealed=row.id, route=row.route, **describe(error))
             self._stopping.wait(_SHORTAGE_S)
             return
         except Exception as error:
-            _LOG.error("node.fault", original=row.id, route=row.route, **describe(error))
+            _LOG.error("node.fault", sealed=row.id, route=row.route, **describe(error))
             why = Why(Cause.FAULT_OF_NODE, f"an error of the program ({type(error).__name__})")
         if why is not None:
             self._store.hold(row, why)
@@ -183,7 +183,7 @@ class SealedLane:
     def _tell_held(self, row: SealedRow, why: Why) -> None:
         _LOG.warning(
             "node.original_held",
-            original=row.id,
+            sealed=row.id,
             route=row.route,
             code=why.code,
             reason=why.reason,
