@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deid_node.commands.exit_codes import ExitCode
@@ -19,6 +20,12 @@ def test_every_option_says_what_it_does() -> None:
 
     assert rows
     assert all(row.split(" | ")[1].strip() for row in rows)
+
+
+def test_no_command_has_two_options_of_one_name() -> None:
+    for section in reference().split("\n## ")[1:]:
+        options = re.findall(r"`(--?[\w-]+)`", "".join(re.findall(r"^\| (`-.*?) \|", section, re.M)))
+        assert len(options) == len(set(options)), section.splitlines()[0]
 
 
 def test_exit_statuses_are_numbers_and_names() -> None:

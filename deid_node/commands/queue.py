@@ -13,7 +13,7 @@ import typer
 from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import leave, print_json, print_table, say
+from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
 
 if TYPE_CHECKING:
     from deid_node.spool.desk import Desk, Outage, Selection
@@ -65,7 +65,7 @@ def list_entries(
     as_json: Json = False,
 ) -> None:
     """List entries that are not settled: pending, deferred, held, refused."""
-    desk = desk_of(config)
+    desk = _desk_for(destination, config)
     entries = desk.queue(_selection(None, states, destination, study), limit=limit)
     outages = desk.outages()
     if as_json:
@@ -112,10 +112,10 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Try deferred, held and refused entries again, at once; all of them when none is chosen."""
-    desk = desk_of(config)
+    desk = _desk_for(destination, config)
     write_audit(config, "queue-retried", **_asked(ids, states, destination, study))
     count = desk.retry(_selection(ids, states, destination, study))
-    print_json({"retried": count}) if as_json else say(f"{count} will be tried again.")
+    tell_count(count, "retried", "will be tried again", ids or (), as_json=as_json)
 
 
 @app.command()
@@ -130,14 +130,14 @@ def drop(
 ) -> None:
     """Give entries up: they are not delivered any more, and what nothing needs is removed."""
     selection = _selection(ids, states, destination, study)
-    desk = desk_of(config)
+    desk = _desk_for(destination, config)
     if not (ids or states or destination or study):
         leave(ExitCode.USAGE, "Say which entries to drop: numbers, --state, --destination or --study.")
     if not yes and not typer.confirm("Dropped entries are not delivered. Go on?", err=True):
         leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
     write_audit(config, "queue-dropped", **_asked(ids, states, destination, study))
     count = desk.drop(selection)
-    print_json({"dropped": count}) if as_json else say(f"{count} dropped.")
+    tell_count(count, "dropped", "dropped", ids or (), as_json=as_json)
 
 
 def status(
@@ -194,6 +194,20 @@ def desk_of(config: Path | None) -> Desk:
     if not settings.spool_folder.is_dir():
         leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool yet; the node makes it.")
     return Desk(settings.spool_folder)
+
+
+def _desk_for(destination: str | None, config: Path | None) -> Desk:
+    """Return the desk; leaves when neither the settings nor the ledger know the destination."""
+    desk = desk_of(config)
+    if destination is not None:
+        from deid_node.profile.names import did_you_mean
+        from deid_node.settings.load import load_settings
+
+        known = {*load_settings(config).settings.effective_destinations, *desk.status().destinations}
+        if destination not in known:
+            near = did_you_mean(destination, known) or f"; there are {', '.join(sorted(known))}"
+            leave(ExitCode.USAGE, f"There is no destination {destination!r}{near}")
+    return desk
 
 
 def _selection(

@@ -12,7 +12,7 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.queue import desk_of, span
-from deid_node.commands.terminal import leave, print_json, print_table, say
+from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
 
 app = typer.Typer(
     name="sealed",
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="[ORIGINAL]...", help="Numbers from `sealed list`.")]
-Codes = Annotated[list[str] | None, typer.Option("--code", "-c", help="Only those held for this code.")]
+Codes = Annotated[list[str] | None, typer.Option("--code", help="Only those held for this code.")]
 
 
 @app.command("list")
@@ -76,7 +76,7 @@ def release(
     desk = desk_of(config)
     write_audit(config, "sealed-released", ids=ids, codes=codes)
     count = desk.release_sealed(ids or (), codes or ())
-    print_json({"released": count}) if as_json else say(f"{count} will be tried again.")
+    tell_count(count, "released", "will be tried again", ids or (), as_json=as_json)
 
 
 @app.command()
@@ -95,4 +95,4 @@ def drop(
         leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
     write_audit(config, "sealed-dropped", ids=ids, codes=codes)
     count = desk.drop_sealed(ids or (), codes or ())
-    print_json({"dropped": count}) if as_json else say(f"{count} dropped.")
+    tell_count(count, "dropped", "dropped", ids or (), as_json=as_json)

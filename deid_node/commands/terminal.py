@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -33,6 +33,21 @@ def leave(code: ExitCode, problem: str = "") -> NoReturn:
     if problem:
         complain(problem)
     raise typer.Exit(int(code))
+
+
+def tell_count(count: int, word: str, said: str, chosen: Collection[int], *, as_json: bool) -> None:
+    """Say how many were meant; numbers that chose nothing are told, and leave with INCOMPLETE.
+
+    Args:
+        count: how many it was done for.
+        word: the key in JSON.
+        said: what follows the number, for people.
+        chosen: numbers that a person gave; empty when something else chose.
+    """
+    print_json({word: count}) if as_json else say(f"{count} {said}.")
+    missed = len(set(chosen)) - count
+    if chosen and missed > 0:
+        leave(ExitCode.INCOMPLETE, f"{missed} of these numbers chose nothing: the list shows what waits.")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

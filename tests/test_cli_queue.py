@@ -1,0 +1,65 @@
+"""`deid-node queue` and `sealed`: numbers and destinations that do not exist are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
+from deid_node.spool import Held, Spool
+from tests.spool.objects import put
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> list[str]:
+    """A state with one object that is held for `archive`, and the words that name its settings."""
+    spool = Spool.open(tmp_path / "state" / "spool", durable=False)
+    put(spool, 1, destinations=("archive",))
+    (entry,) = spool.claim("archive", 1)
+    spool.settle(entry, Held("poison"))
+    spool.close()
+    config = tmp_path / "deid-node.toml"
+    config.write_text(f'state = "{tmp_path / "state"}"\naudit.enabled = false\n')
+    return ["--config", str(config)]
+
+
+@pytest.mark.parametrize("command", ["list", "retry", "drop"])
+def test_a_destination_that_nobody_knows_is_told_with_the_nearest(
+    settings: list[str], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    status = main(["queue", command, "--destination", "archiv", *settings])
+
+    assert status == ExitCode.USAGE
+    assert "no destination 'archiv'; did you mean archive?" in capsys.readouterr().err
+
+
+def test_a_destination_of_the_ledger_or_of_the_settings_is_known(settings: list[str]) -> None:
+    assert main(["queue", "list", "-d", "archive", *settings]) == ExitCode.OK
+    assert main(["queue", "list", "-d", "out", *settings]) == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        (["queue", "retry", "1", "99"], {"retried": 1}),
+        (["queue", "drop", "--yes", "99"], {"dropped": 0}),
+        (["sealed", "release", "7"], {"released": 0}),
+        (["sealed", "drop", "--yes", "7"], {"dropped": 0}),
+    ],
+)
+def test_a_number_that_chooses_nothing_is_told(
+    settings: list[str], capsys: pytest.CaptureFixture[str], words: list[str], done: dict[str, int]
+) -> None:
+    status = main([*words, "--json", *settings])
+
+    told = capsys.readouterr()
+    assert status == ExitCode.INCOMPLETE
+    assert json.loads(told.out) == done
+    assert "1 of these numbers chose nothing" in told.err
+
+
+def test_numbers_that_all_choose_something_are_all_right(settings: list[str]) -> None:
+    assert main(["queue", "retry", "1", *settings]) == ExitCode.OK
