@@ -7,12 +7,15 @@ action, a table for the items of one sequence and private creators are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from deid_node.profile.builder import Document, schema_entry, written_tag
 from deid_node.profile.names import written
 from deid_node.profile.procedure import Action, Procedure, Rule, Table
 from deid_node.standard import confidentiality, iod
 from deid_node.standard.sop_classes import sop_class_name, storage_sop_classes
+
+_NAMED: Final = 5  # attributes of a loss that are named; their rows say it, each
 
 
 def to_grand_challenge(procedure: Procedure, sop_class_uids: Iterable[str] | None = None) -> Document:
@@ -63,19 +66,31 @@ def _masked(mask: int, value: int) -> str | None:
 
 
 def losses(procedure: Procedure, sop_class_uids: Iterable[str] | None = None) -> Iterator[str]:
-    """Return, a sentence each, what `to_grand_challenge` cannot carry over."""
+    """Return, a sentence for each kind and SOP class, what `to_grand_challenge` cannot carry over."""
     uids = list(procedure.tables) if sop_class_uids is None else list(sop_class_uids)
     if isinstance(procedure.unlisted_sop_class, Table):
         yield "The table for all other SOP classes is left out: the schema rejects or keeps them."
     for uid in uids:
         table = procedure.table_for(uid)
         name = sop_class_name(uid)
-        for tag, rule in sorted(table.rules.items()):
-            if rule.items is not None:
-                yield f"{name}: the items of {written(tag)} follow the table of the object."
-            if rule.action is Action.C:
-                yield f"{name}: {written(tag)} is replaced, not cleaned."
-            elif rule.call is not None:
-                yield f"{name}: {written(tag)} loses its function {rule.call.name}."
+        for loss, tags in _lost_in(table).items():
+            number = f"{len(tags)} attributes" if len(tags) > 1 else "an attribute"
+            verb = "are" if len(tags) > 1 else "is"
+            more = f" and {len(tags) - _NAMED} more" if len(tags) > _NAMED else ""
+            named = ", ".join(written(tag) for tag in tags[:_NAMED])
+            yield f"{name}: {number} {verb} {loss}: {named}{more}."
         if table.private:
             yield f"{name}: {len(table.private)} private attributes are left out."
+
+
+def _lost_in(table: Table) -> dict[str, list[int]]:
+    """Return what is lost, with the tags of which it is."""
+    lost: dict[str, list[int]] = {}
+    for tag, rule in sorted(table.rules.items()):
+        if rule.items is not None:
+            lost.setdefault("sequences whose items follow the table of the object", []).append(tag)
+        if rule.action is Action.C:
+            lost.setdefault("replaced, not cleaned", []).append(tag)
+        elif rule.call is not None:
+            lost.setdefault(f"written without their function {rule.call.name}", []).append(tag)
+    return lost
