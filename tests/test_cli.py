@@ -157,6 +157,27 @@ def test_a_tree_is_named_by_deidentified_attributes_when_a_template_says_so(
     assert re.fullmatch("MR/[0-9]{3}.dcm", mr)
 
 
+def test_a_template_names_one_file_as_it_names_a_tree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    status = main(["deidentify", str(CT), str(out), "-t", "{Modality}/{SOPInstanceUID}.dcm"])
+
+    (result,) = files_in(out)
+    assert status == ExitCode.OK
+    assert result == out / "CT" / f"{pydicom.dcmread(result).SOPInstanceUID}.dcm"
+    assert main(["deidentify", str(CT), str(result), "-t", "{Modality}.dcm"]) == ExitCode.USAGE
+    assert "with --template, --leaf and --resume OUT is a folder" in capsys.readouterr().err
+
+
+def test_a_run_that_finds_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["deidentify", str(CT.parent), str(tmp_path / "out"), "--name", "no such name"])
+
+    assert status == ExitCode.OK
+    assert "Nothing was found to de-identify" in capsys.readouterr().err
+
+
 def test_every_file_of_a_tree_has_one_outcome(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,6 +312,27 @@ def test_explain_shows_values_when_asked(capsys: pytest.CaptureFixture[str]) -> 
     assert row["after"] != row["before"]
 
 
+def test_explain_takes_one_file_and_says_so_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(CT.parent)]) == ExitCode.NO_INPUT
+    assert "is a folder; name one file of it" in capsys.readouterr().err
+
+
+def test_explain_says_held_of_what_deidentify_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "site.toml"
+    profile.write_text(
+        'name = "site"\nextends = ["basic"]\n[tables.ids]\nfile = "ids.csv"\nkey = "old"\nvalue = "new"\n'
+        '[attributes]\nPatientID = { do = "lookup", table = "ids", missing = "hold" }\n'
+    )
+    (tmp_path / "ids.csv").write_text("old,new\n")
+
+    status = main(["explain", str(CT), "-p", str(profile)])
+
+    assert status == ExitCode.INCOMPLETE
+    assert ": held: the lookup table 'ids' has no row" in capsys.readouterr().err
+
+
 def test_explain_says_why_an_object_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["explain", "--profile", "grand-challenge", str(FILES / "rtplan.dcm")])
 
@@ -317,6 +359,19 @@ def test_profiles_can_be_listed_shown_and_compared(capsys: pytest.CaptureFixture
 def test_an_unknown_profile_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "show", "basik"]) == ExitCode.CONFIGURATION
     assert "basic" in capsys.readouterr().err
+
+
+def test_what_the_schema_cannot_say_of_a_profile_is_told_in_few_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["procedure", "export", "basic", "CT", "-o", str(tmp_path / "basic.json")])
+
+    lines = capsys.readouterr().err.splitlines()
+    assert status == ExitCode.OK
+    assert 0 < len(lines) < 20
+    assert any(
+        re.match(r"CT Image Storage: \d+ attributes are replaced, not cleaned: \w+", line) for line in lines
+    )
 
 
 def test_a_procedure_is_built_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

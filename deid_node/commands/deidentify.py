@@ -56,7 +56,7 @@ def deidentify(
     Results have the paths of the inputs below OUT; a name that may identify somebody becomes a code. An
     existing file is never replaced. What is no DICOM object, and DICOMDIRs, is reported and skipped. One
     bad object never stops the run. OUT is a folder, for one file also a file, a web address that takes
-    PUT, or s3://BUCKET/PREFIX.
+    PUT, or s3://BUCKET/PREFIX; with --template, --leaf or --resume always a folder.
     """
     from deid_node.files import MIRROR, Filters, Options
     from deid_node.files.web import read_headers
@@ -66,9 +66,16 @@ def deidentify(
     *sources, target = paths
     try:
         _check_paths(sources, target)
+        is_file = not _is_remote(target) and Path(target).is_file()
         is_folder = target.endswith("/") or (not _is_remote(target) and Path(target).is_dir())
     except OSError as error:
         leave(ExitCode.USAGE, f"A path that cannot be looked at: {error.strerror}.")
+    if template or leaf or resume:
+        if is_file:
+            leave(
+                ExitCode.USAGE, f"{target}: is a file; with --template, --leaf and --resume OUT is a folder."
+            )
+        is_folder = True
     taken = Filters(
         tuple(name or ()), every_name, tuple(folder or ()), every_folder, depth, tuple(skip or ())
     )
@@ -221,6 +228,8 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
     else:
         for result in results:
             _tell(result, single=single)
+        if not results:
+            complain("Nothing was found to de-identify: the folders are empty, or the options leave nothing.")
         told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if _is_told(outcome, counts)]
         say(f"{len(results)} in: " + ", ".join(told) + (". Nothing was written." if dry_run else "."))
     bad = counts[Outcome.REJECTED] + counts[Outcome.HELD] + counts[Outcome.FAILED]

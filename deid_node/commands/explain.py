@@ -40,6 +40,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show for every attribute of a file the action and the row that decided."""
+    if file.is_dir():
+        leave(ExitCode.NO_INPUT, f"{file}: is a folder; name one file of it.")
     if not file.is_file():
         leave(ExitCode.NO_INPUT, f"{file}: there is no such file.")
     if html is not None:
@@ -156,6 +158,8 @@ def _store(html: Path, text: str) -> None:
 def _word(refusal: ObjectRefused) -> str:
     if isinstance(refusal, Excluded):
         return "excluded"
+    if refusal.code == "held":
+        return "held"
     return "rejected" if isinstance(refusal, Rejected) else "failed"
 
 
