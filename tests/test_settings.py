@@ -274,6 +274,44 @@ def test_what_a_route_seals_first_is_told_with_it(tmp_path: Path) -> None:
     assert "Route:     r: R -> sealed -> basic -> out" in banner(settings, {}, None)
 
 
+def test_the_banner_says_what_is_not_as_by_default(tmp_path: Path) -> None:
+    text = """
+    [sealed]
+    key_file = "k"
+    [quarantine]
+    public_key = "p"
+    [audit.syslog]
+    host = "audit.example"
+    ca = "ca.pem"
+    [routes.r]
+    called = ["R"]
+    destinations = ["a"]
+    on_hold = "seal"
+    on_reject = "quarantine"
+    [destinations.a]
+    kind = "ae"
+    host = "archive.example"
+    port = 104
+    ae_title = "A"
+    commitment = true
+    fallback = ["b"]
+    [destinations.b]
+    kind = "folder"
+    path = "b"
+    hours = "20:00-06:00"
+    """
+    settings = load_settings(write(tmp_path, text), environment={}).settings
+
+    lines = banner(settings, {}, None)[3:]
+
+    assert lines == [
+        "Route:     r: R -> basic -> a (what is held waits sealed, what is rejected goes into quarantine)",
+        "Objects:   a: A at archive.example port 104 (with storage commitment, when out for 300 s: b)",
+        f"Objects:   b: folder {tmp_path / 'b'} (between 20:00-06:00)",
+        "Audit:     to audit.example port 6514 as well",
+    ]
+
+
 def test_the_key_of_originals_can_be_a_credential_of_systemd(tmp_path: Path) -> None:
     (tmp_path / "deid_node_sealed__key").write_text("0123456789abcdef" * 4)
     text = SEALING.format('intake = "sealed"')

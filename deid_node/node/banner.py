@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import FolderSettings, IntakeKind, RouteSettings, Settings
+from deid_node.settings import (
+    Acknowledge,
+    AESettings,
+    FolderSettings,
+    IntakeKind,
+    OnHold,
+    OnReject,
+    RouteSettings,
+    Settings,
+)
 
 
 def banner(
@@ -30,15 +39,42 @@ def banner(
         profile = f"{procedure.name} {procedure.version}".strip() if procedure else route.profile
         lines.append(
             f"Route:     {name}: {', '.join(route.called)} -> {_kept(route)}{profile} -> "
-            f"{', '.join(route.destinations)}"
+            f"{', '.join(route.destinations)}{_besides(route)}"
         )
     for name, destination in settings.effective_destinations.items():
         if isinstance(destination, FolderSettings):
             where = f"folder {destination.path}"
         else:
             where = f"{destination.ae_title} at {destination.host} port {destination.port}"
-        lines.append(f"Objects:   {name}: {where}")
+        lines.append(f"Objects:   {name}: {where}{_terms(destination)}")
+    if settings.audit.syslog is not None:
+        lines.append(f"Audit:     to {settings.audit.syslog.host} port {settings.audit.syslog.port} as well")
     return lines
+
+
+def _besides(route: RouteSettings) -> str:
+    """Return what a route does otherwise than by default."""
+    told = []
+    if route.acknowledge is Acknowledge.THROUGH:
+        told.append("acknowledged when passed on")
+    if route.on_hold is OnHold.SEAL:
+        told.append("what is held waits sealed")
+    if route.on_reject is OnReject.QUARANTINE:
+        told.append("what is rejected goes into quarantine")
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _terms(destination: FolderSettings | AESettings) -> str:
+    """Return how a destination is served otherwise than by default."""
+    told = []
+    if isinstance(destination, AESettings):
+        told += ["TLS"] if destination.tls else []
+        told += ["with storage commitment"] if destination.commitment else []
+    if destination.hours:
+        told.append(f"between {destination.hours}")
+    if destination.fallback:
+        told.append(f"when out for {destination.fallback_after_s:g} s: {' or '.join(destination.fallback)}")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _kept(route: RouteSettings) -> str:
