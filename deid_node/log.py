@@ -27,7 +27,7 @@ from deid_node.errors import DeidNodeError
 _FIELDS: Final = """
     accepted acceptor action address ae_title after_s answered association associations attempt
     attempts by bytes called calling code committed count deferred delivered destination destinations
-    duration_s entry errno error excluded expires failed file folder frames held host interrupted item
+    duration_s entry errno error excluded expires failed file folder frames held host how interrupted item
     items kind level limit_s logger midway missing mode name number objects of oldest_s orphans out_for_s
     outcome path peer port problem procedure profile proposed quarantined reason refused route routes seconds
     sealed signal sop_class spool stage state status step timestamp transactions transfer_syntax unfinished
