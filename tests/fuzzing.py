@@ -12,12 +12,10 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from io import BytesIO
-from pathlib import Path
-
-from pydicom.data import get_testdata_files
 
 from deid_node.errors import Malformed
 from deid_node.node.part10 import read_part10
+from tests.wheel import wheel_files
 
 SECONDS = float(os.environ.get("DEID_NODE_FUZZ_SECONDS", "20"))
 _LARGEST = 40_000
@@ -69,9 +67,8 @@ def numbers(share: float) -> Iterator[int]:
 def datasets() -> tuple[tuple[str, bytes, str], ...]:
     """Return name, dataset and transfer syntax of the small files of the pydicom wheel."""
     found = []
-    for name in sorted(get_testdata_files("*.dcm")):
-        path = Path(name)
-        if path.is_file() and path.stat().st_size <= _LARGEST:
+    for path in wheel_files("*.dcm"):
+        if path.stat().st_size <= _LARGEST:
             content = path.read_bytes()
             try:
                 part10 = read_part10(BytesIO(content))

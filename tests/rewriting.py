@@ -9,13 +9,13 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom.data import get_testdata_files
 
 from deid_node.engine.deidentified import Deidentified, Summary
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import Malformed
 from deid_node.node.part10 import Part10, read_part10
+from tests.wheel import wheel_files
 
 KEY = bytes(range(32))
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -67,9 +67,8 @@ def rewrite(
 
 def real_files() -> Iterator[object]:
     """Yield the path of every file of the pydicom wheel and of the corpus, as parameters of a test."""
-    for name in sorted(get_testdata_files()):
-        path = Path(name)
-        if path.is_file() and path.suffix not in {".zip", ".json", ".md", ".txt", ".py"}:
+    for path in wheel_files():
+        if path.suffix not in {".zip", ".json", ".md", ".txt", ".py"}:
             yield pytest.param(path, id=f"pydicom/{path.name}")
     manifest = CORPUS / "MANIFEST.tsv"
     if manifest.exists():

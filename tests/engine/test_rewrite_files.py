@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.data import get_testdata_files
 
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
@@ -20,6 +19,7 @@ from deid_node.profile.procedure import Action, Procedure
 from tests.engine.encoded import procedure, run_with_summary
 from tests.oracle import differences, tree_of
 from tests.rewriting import part10_of, pseudonyms, rewrite
+from tests.wheel import wheel_files
 
 _LARGEST = 150_000
 _PIECES = (None, 1000, 64, 7, 3, 2, 1)
@@ -44,9 +44,8 @@ def _procedures() -> dict[str, Procedure]:
 def _files(largest: int = _LARGEST, every: int = 2) -> list[object]:
     """Return files of the pydicom wheel, every so many-th of those that are small enough."""
     found = []
-    for name in sorted(get_testdata_files("*.dcm")):
-        path = Path(name)
-        if path.is_file() and path.stat().st_size <= largest:
+    for path in wheel_files("*.dcm"):
+        if path.stat().st_size <= largest:
             try:
                 with path.open("rb") as stream:
                     read_part10(stream)
