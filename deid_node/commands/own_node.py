@@ -11,16 +11,13 @@ if TYPE_CHECKING:
     from deid_node.dimse.peer import Peer
 
 
-def own_node(
-    config: Path | None, calling: str, timeout_s: float, called: str | None = None
-) -> tuple[Peer, ssl.SSLContext | None]:
+def own_node(config: Path | None, calling: str, timeout_s: float) -> tuple[Peer, ssl.SSLContext | None]:
     """Return the node at its port, and what TLS to it needs.
 
     Args:
         config: the settings, None for the usual places.
         calling: AE title to call with.
         timeout_s: for each answer.
-        called: AE title to call; the node's own, or one of a route, when None.
 
     Raises:
         ConfigurationError: the settings or the certificate cannot be used.
@@ -33,8 +30,7 @@ def own_node(
     settings = load_settings(config).settings
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not bound
     host = anywhere.get(settings.host, settings.host)
-    if called is None:
-        titles = [str(title) for route in settings.effective_routes.values() for title in route.called]
-        called = str(settings.ae_title) if settings.ae_title in titles else titles[0]
+    titles = [str(title) for route in settings.effective_routes.values() for title in route.called]
+    called = str(settings.ae_title) if settings.ae_title in titles else titles[0]
     peer = Peer(host, settings.port, AETitle(called), AETitle(calling), timeout_s)
     return peer, own_context(settings)

@@ -100,31 +100,32 @@ def rerun(
     key: Annotated[Path, typer.Option("--key", "-k", help="File with the private key.")],
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids from `list`.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All objects.")] = False,
-    calling: Annotated[
-        str | None, typer.Option("--calling", help="AE title to send with. Else that of the first sender.")
-    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for each answer.")] = 30.0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Send objects to the running node again, as they first came; what it takes leaves the quarantine.
+    """Give objects to the running node again, as they first came; what it takes leaves the quarantine.
 
-    Originals are opened in memory alone. Those that are rejected again stay, under a new id.
+    Run it on the machine of the node, as its account or as root: neither the peers of a route nor a
+    certificate are asked for again. Originals are opened in memory alone. Those that are rejected again
+    stay, under a new id.
     """
     from deid_node.commands.quarantine_rerun import Rerun
     from deid_node.node.sealing import read_private_key
+    from deid_node.settings.load import load_settings
 
     if bool(ids) == every:
         leave(ExitCode.USAGE, "Say what to run again: ids, or --all.")
-    folder = _folder(config)
+    settings = load_settings(config).settings
+    folder = settings.quarantine_folder
     known = {note.id: note for note in _notes(config)}
     for id_ in ids or ():
         if id_ not in known:
-            leave(ExitCode.NO_INPUT, f"{id_}: is not in quarantine; nothing was sent.")
+            leave(ExitCode.NO_INPUT, f"{id_}: is not in quarantine; nothing was given.")
     private = read_private_key(key)
     chosen = [known[id_] for id_ in ids or known]
     write_audit(config, "quarantine-rerun", ids=[note.id for note in chosen])
-    again = Rerun(folder, private, config, calling, timeout)
+    again = Rerun(folder, private, settings.state, timeout)
     results = [again(note) for note in chosen]
     if as_json:
         print_json([asdict(result) for result in results])

@@ -1,6 +1,7 @@
-"""Sends objects of the quarantine to the node again, through its front door: there is one way in.
+"""Gives objects of the quarantine to the node again, through the operator's door of this machine.
 
-The original is opened into memory that no file system has, and goes over the loopback interface.
+The original is opened into memory that no file system has, and goes over a Unix socket: no network, no
+AE title and no certificate is asked, and the node takes it on the way of all objects.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deid_node.commands.own_node import own_node
-from deid_node.dimse.association import StoreAnswer, StoreRequest
-from deid_node.dimse.peer import ContextNotAcceptedError
-from deid_node.dimse.requestor import Requestor
+from deid_node.dimse import association
 from deid_node.dimse.status import StoreStatus
-from deid_node.dimse.syntaxes import DEFLATED
-from deid_node.errors import AssociationError, Malformed
+from deid_node.errors import AssociationError
+from deid_node.node import operator_door
 from deid_node.node.quarantine import Note, notes, opened, purge
 from deid_node.spool.pieces import SealError
 
@@ -42,30 +40,22 @@ class Again:
 
 
 class Rerun:
-    """Sends objects one by one."""
+    """Gives objects one by one."""
 
-    def __init__(
-        self,
-        folder: Path,
-        private: X25519PrivateKey,
-        config: Path | None,
-        calling: str | None,
-        timeout_s: float,
-    ) -> None:
-        """Send what lies in a folder to the configured node."""
+    def __init__(self, folder: Path, private: X25519PrivateKey, state: Path, timeout_s: float) -> None:
+        """Give what lies in a folder to the node with a state folder."""
         self._folder = folder
         self._private = private
-        self._config = config
-        self._calling = calling
+        self._state = state
         self._timeout_s = timeout_s
 
     def __call__(self, note: Note) -> Again:
-        """Send one object; what the node has taken is removed here."""
+        """Give one object; what the node has taken is removed here."""
         began = time.time()
         try:
-            answer = self._send(note)
-        except (SealError, AssociationError, ContextNotAcceptedError, Malformed) as error:
-            return Again(note.id, None, None, f"was not sent: {str(error).rstrip('.')}")
+            answer = self._give(note)
+        except (SealError, AssociationError) as error:
+            return Again(note.id, None, None, f"was not given: {str(error).rstrip('.')}")
         except OSError as error:
             return Again(note.id, None, None, f"cannot be read ({error.strerror})")
         status = f"{answer.status:04X}"
@@ -81,37 +71,21 @@ class Rerun:
             return Again(note.id, status, back, f"is in quarantine again, as {back}")
         return Again(note.id, status, None, "was taken")
 
-    def _send(self, note: Note) -> StoreAnswer:
-        with opened(self._folder, note.id, self._private) as (request, pieces):
-            descriptor = os.memfd_create("original", os.MFD_CLOEXEC)
-            with os.fdopen(descriptor, "r+b") as memory:
-                for piece in pieces:
-                    memory.write(piece)
-                memory.flush()
-                return self._store(note, request, descriptor, memory.tell())
-
-    def _store(self, note: Note, request: StoreRequest, descriptor: int, length: int) -> StoreAnswer:
-        if length == 0 or (length % 2 and request.transfer_syntax_uid != DEFLATED):
-            raise Malformed("its dataset is empty or of odd length; `quarantine export` writes it as it is")
-        peer, tls = own_node(self._config, self._calling or note.calling, self._timeout_s, note.called)
-        contexts = [(request.sop_class_uid, request.transfer_syntax_uid)]
-        with Requestor.connect(peer, contexts, tls=tls) as assoc:
-            return assoc.store_file(
-                descriptor,
-                offset=0,
-                length=length,
-                sop_class_uid=request.sop_class_uid,
-                sop_instance_uid=request.sop_instance_uid,
-                transfer_syntax_uid=request.transfer_syntax_uid,
-            )
+    def _give(self, note: Note) -> association.StoreAnswer:
+        memory = os.fdopen(os.memfd_create("original", os.MFD_CLOEXEC), "w+b")
+        with memory, opened(self._folder, note.id, self._private) as (request, pieces):
+            for piece in pieces:  # to the last one: before it nothing may be used
+                memory.write(piece)
+            memory.flush()
+            again = operator_door.Again(request, note.calling, note.called, note.address, memory.tell())
+            return operator_door.give(self._state, again, memory, self._timeout_s)
 
     def _put_back(self, note: Note, began: float) -> str | None:
         """Return the id under which the node has put an object into quarantine again."""
-        calling = self._calling or note.calling
         for found in reversed(notes(self._folder)):
             if found.at < began - _SKEW_S:
                 break
-            same = (found.calling, found.called, found.size) == (calling, note.called, note.size)
+            same = (found.calling, found.called, found.size) == (note.calling, note.called, note.size)
             if same and found.id != note.id:
                 return found.id
         return None

@@ -149,12 +149,19 @@ class NodeIntake:
         """Start one object."""
         peers, routes = self._gates_for(caller)
         route = routes.called(caller.called)
+        if route is not None and not route.is_open_to(peers.names_of(caller)):
+            self._write_down(caller, request, NOT_AUTHORIZED, "not-authorized")
+            return Swallowed(NOT_AUTHORIZED)
+        return self._begin(route, caller, request)
+
+    def begin_again(self, caller: Caller, request: StoreRequest) -> ObjectIntake:
+        """Start one object that was let in before, and that the operator of this machine gives again."""
+        return self._begin(self._gates[1].called(caller.called), caller, request)
+
+    def _begin(self, route: Route | None, caller: Caller, request: StoreRequest) -> ObjectIntake:
         if route is None:
             self._write_down(caller, request, NO_ROUTE, "no-route")
             return Swallowed(NO_ROUTE)
-        if not route.is_open_to(peers.names_of(caller)):
-            self._write_down(caller, request, NOT_AUTHORIZED, "not-authorized")
-            return Swallowed(NOT_AUTHORIZED)
         if self._suspects is None:
             return self._take(route, caller, request)
         digest = uid_digest(route, request)

@@ -32,6 +32,7 @@ from deid_node.node.intake import NodeIntake
 from deid_node.node.key_file import check_sealing_key, open_envelopes
 from deid_node.node.lanes import Lanes
 from deid_node.node.named_secrets import read_secrets
+from deid_node.node.operator_door import OperatorDoor
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
 from deid_node.node.quarantine import Quarantine, expired, purge
@@ -156,6 +157,9 @@ class Node:
                 answer_s=settings.limits.answer_s,
                 suspects=self._suspects,
             )
+            door = OperatorDoor(settings.state, self._intake.begin_again)
+            started.callback(door.stop)
+            door.start()
             acceptor = self._acceptor = _make_acceptor(settings, self._intake, memory, self._tls)
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)

@@ -22,7 +22,7 @@ from deid_node.node.service import Node
 from deid_node.settings import FolderSettings, OnReject, QuarantineSettings, RouteSettings
 from deid_node.spool.pieces import PIECE, SealError
 from tests.node.running import CT, refusals, running, store
-from tests.peers import LOOPBACK, wait_for
+from tests.peers import wait_for
 
 
 def sealed(data: bytes, key: X25519PrivateKey, step: int = 300_000) -> bytes:
@@ -188,7 +188,7 @@ def test_the_wrong_key_exports_nothing(site: Site, tmp_path: Path) -> None:
 
 
 def rerun(site: Site, node: Node, *words: str) -> int:
-    site.config.write_text(f'state = "{site.state}"\nhost = "{LOOPBACK}"\nport = {node.address[1]}\n')
+    assert node.settings.state == site.state
     return main(["quarantine", "rerun", "--key", str(site.private), *words, "--config", str(site.config)])
 
 
@@ -256,7 +256,7 @@ def test_what_the_node_refuses_or_does_not_hear_stays_as_it_is(
 
     assert [refused, unheard, locked] == [ExitCode.INCOMPLETE] * 3
     told = capsys.readouterr().err
-    for said in ("stays: the node answers C", "was not sent", "another key"):
+    for said in ("stays: the node answers C", "was not given: no node runs", "another key"):
         assert said in told
     assert site.quarantine() == [note]
 
