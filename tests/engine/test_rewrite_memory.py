@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
 
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.profile.basic import basic_procedure
+from deid_node.profile.options import Option
 from deid_node.profile.procedure import Action, Procedure
-from tests.engine.encoded import EXPLICIT, UNDEFINED, procedure
+from tests.engine.encoded import EXPLICIT, IMPLICIT, UNDEFINED, procedure, run
 from tests.rewriting import pseudonyms
 
 _PIECE_BYTES = 128 << 10
@@ -123,3 +127,44 @@ def test_the_basic_profile_rewrites_functional_groups_in_little_memory() -> None
 
     assert peak < 2 * _MOST_BYTES
     assert written > 50 << 20 and received > written - 1000
+
+
+_CHOSEN = {  # a value of a peer's choice, by what is remembered of it
+    "a UID": lambda value: IMPLICIT.element(0x0020000E, "UI", value),
+    "a date": lambda value: IMPLICIT.element(0x00080021, "DA", value),
+    "an ID": lambda value: IMPLICIT.element(0x00100020, "LO", value),
+    "a name": lambda value: IMPLICIT.element(0x00100010, "PN", value),
+    "character sets": lambda value: IMPLICIT.sequence(
+        0x00081140,
+        IMPLICIT.item(
+            IMPLICIT.element(0x00080005, "CS", value),
+            IMPLICIT.element(0x00080104, "LO", "ü".encode("latin-1")),
+        ),
+    ),
+    "a private creator": lambda value: (
+        IMPLICIT.element(0x00190010, "LO", value) + IMPLICIT.element(0x00191001, "LO", b"x")
+    ),
+}
+
+
+@pytest.mark.parametrize("element", _CHOSEN.values(), ids=_CHOSEN)
+def test_the_memory_does_not_grow_with_long_values_of_many_objects(element: Callable[[bytes], bytes]) -> None:
+    cleaning = frozenset(
+        {Option.CLEAN_DESCRIPTORS, Option.RETAIN_LONGITUDINAL_MODIFIED, Option.RETAIN_SAFE_PRIVATE}
+    )
+    deidentifier = Deidentifier(basic_procedure(cleaning), pseudonyms())
+
+    def send(number: int) -> None:
+        run(deidentifier, IMPLICIT.dataset(element(b"%d" % number + b"7" * (1 << 20))), IMPLICIT)
+
+    send(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 7):
+            send(number)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 3 << 20
