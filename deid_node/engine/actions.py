@@ -32,6 +32,7 @@ _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 _OF_TIMES: Final = b"0123456789.:- \\\0"
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
 _KNOWN_UIDS: Final = 4096
+_LONGEST_UIDS: Final = 256  # of one value or several; longer ones are not remembered
 # Groups below belong to commands, file meta information and directories (PS3.5 7.8.1, PS3.7, PS3.10).
 _FIRST_GROUP: Final = 0x0008
 _NO_GROUP: Final = 0xFFFF
@@ -259,6 +260,8 @@ class _NewUID:
 
     def apply(self, element: Element, place: Place) -> bytes | None:
         value = place.b[element[2] : element[3]]
+        if len(value) > _LONGEST_UIDS:
+            return self._mapped(value, element, place)
         try:
             return self.known[value]
         except KeyError:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
+
+from deid_node.engine.remembering import remembering
 
 DEFAULT: Final = ""
 CHARSET_VRS: Final = frozenset({"SH", "LO", "ST", "LT", "UC", "UT", "PN"})
@@ -159,7 +160,7 @@ def encode(text: str, charsets: tuple[str, ...], vr: str) -> bytes | None:
     return b"".join(pieces)
 
 
-@lru_cache(maxsize=256)
+@remembering(256, longest=1024)
 def _repertoire(charsets: tuple[str, ...]) -> _Repertoire | None:
     terms = known_terms(charsets)
     if terms is None or (len(terms) > 1 and not STAND_ALONE.isdisjoint(terms)):

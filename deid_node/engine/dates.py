@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
 from typing import Final
+
+from deid_node.engine.remembering import remembering
 
 _DA: Final = re.compile(rb"(\d{4})(?:(\.?)(\d\d)(?:\2(\d\d))?)?")
 _DT: Final = re.compile(rb"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d{2,6})(\.\d{1,6})?)?)?)?([+-]\d{4})?")
@@ -89,7 +90,7 @@ class _Moment:
         return text + self.zone
 
 
-@lru_cache(maxsize=65_536)
+@remembering(65_536, longest=64)
 def shift_by_days(value: bytes, vr: str, days: int) -> bytes | None:
     """Move a value of VR DA, DT or TM by whole days; time of day, zone and precision stay.
 
@@ -109,7 +110,7 @@ def shift_by_days(value: bytes, vr: str, days: int) -> bytes | None:
     return None if moment is None else moment.written(moment.ordinal + days, moment.microsecond)
 
 
-@lru_cache(maxsize=65_536)
+@remembering(65_536, longest=64)
 def shift_by_duration(value: bytes, vr: str, duration: Duration) -> bytes | None:
     """Move a value of VR DA, DT or TM by a duration (rows DC-16, DC-17); precision and zone stay.
 

@@ -17,6 +17,7 @@ from deid_node.errors import ConfigurationError, SpoolError
 
 MIN_KEY_BYTES: Final = 32
 _CACHED_UIDS: Final = 100_000
+_LONGEST_UID: Final = 64
 _BLOCK_BYTES: Final = 64  # of SHA-256
 
 
@@ -86,15 +87,20 @@ class Pseudonyms:
     def __repr__(self) -> str:
         return "Pseudonyms(...)"
 
+    def _remember(self, original: bytes, made: bytes) -> None:
+        if len(original) > _LONGEST_UID:
+            return  # a peer could fill the memory with what is none
+        if len(self._uids) >= _CACHED_UIDS:
+            self._uids.clear()
+        self._uids[original] = made
+
     def uid(self, original: bytes) -> bytes:
         """Return the UID that stands for `original` (ASCII, without padding): 2.25.<128 bits>."""
         known = self._uids.get(original)
         if known is None:
             digest = self._uid_key.digest(original)
             known = b"2.25.%d" % int.from_bytes(digest[:16], "big")
-            if len(self._uids) >= _CACHED_UIDS:
-                self._uids.clear()
-            self._uids[original] = known
+            self._remember(original, known)
         return known
 
     def patient(self, patient_id: str) -> str:
@@ -152,9 +158,7 @@ class RandomPseudonyms(Pseudonyms):
         known = self._uids.get(original)
         if known is None:
             known = self._table.code("uid", original.decode("latin-1"), _uid_of).encode("ascii")
-            if len(self._uids) >= _CACHED_UIDS:
-                self._uids.clear()
-            self._uids[original] = known
+            self._remember(original, known)
         return known
 
     def patient(self, patient_id: str) -> str:

@@ -22,6 +22,8 @@ from deid_node.standard.dictionary import vr_of
 from deid_node.standard.private_dictionary import private_vr
 
 _REMEMBERED: Final = 50_000
+_REMEMBERED_CREATORS: Final = 256  # of one tag
+_LONGEST_CREATOR: Final = 64  # VR LO
 _TEXT_VRS: Final = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "UR", "AE")
 _LONGEST_KNOWN: Final = 2048
 _KNOWN_SEQUENCES: Final = 256
@@ -376,9 +378,10 @@ class _PrivateElement:
             if rule.action is Action.K and creator is not None and _is_disguised(code, vr, creator):
                 rule = replace(rule, action=Action.C)
             entry = self.plan.plans.entry_for(self.plan, code, vr, rule)
-            if len(self.entries) >= _REMEMBERED:
-                self.entries.clear()
-            self.entries[code, creator] = entry
+            if creator is None or len(creator) <= _LONGEST_CREATOR:  # else a peer could fill the memory
+                if len(self.entries) >= _REMEMBERED_CREATORS:
+                    self.entries.clear()
+                self.entries[code, creator] = entry
         return entry
 
     def apply(self, element: Element, place: Place) -> bytes | None:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from deid_node.engine.charset import decode, encode, terms_in
 from deid_node.engine.deidentified import Finding, PrivateElement
@@ -19,6 +19,7 @@ from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
 from deid_node.engine.identity import Known, identity_values
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
+from deid_node.engine.remembering import remembering
 from deid_node.engine.scan import Budget, Element, Limits
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
 from deid_node.engine.text_fold import fold
@@ -325,7 +326,7 @@ def _needles(facts: Facts, left: frozenset[int]) -> tuple[bytes, ...]:
     return _needles_in(names, ids)
 
 
-@lru_cache(maxsize=64)
+@remembering(64, longest=8192)
 def _former_names(acquaintance: tuple[tuple[str, str], ...], charsets: tuple[str, ...]) -> tuple[bytes, ...]:
     names = [text.upper() for kind, text in acquaintance if kind == "name"]
     coded = (encode(name, charsets, "PN") or name.encode() for name in names)
@@ -343,7 +344,7 @@ def _identifies(word: bytes) -> bool:
     )
 
 
-@lru_cache(maxsize=64)
+@remembering(64, longest=8192)
 def _needles_in(names: tuple[bytes, ...], ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
     found: set[bytes] = set()
     for value in names:

@@ -7,8 +7,9 @@ Case, width (half width katakana, full width Latin) and diacritics go; letters w
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 from typing import Final
+
+from deid_node.engine.remembering import remembering
 
 _SPECIAL: Final = str.maketrans(
     {
@@ -24,7 +25,7 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else _folded(text)
 
 
-@lru_cache(maxsize=16_384)
+@remembering(16_384)
 def _folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_SPECIAL))
     kept = (

@@ -8,9 +8,9 @@ judged is not left). Whether the price is right is measured on texts (tests/engi
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
+from deid_node.engine.remembering import remembering
 from deid_node.engine.text_fold import fold
 from deid_node.engine.text_words import PLACEHOLDERS, word_lists
 
@@ -69,7 +69,7 @@ def is_form(folded: str) -> bool:
     return len(folded) < _SHORTEST_TITLED or _is_form(folded)
 
 
-@lru_cache(maxsize=16_384)
+@remembering(16_384)
 def _is_form(folded: str) -> bool:
     if folded in PLACEHOLDERS or _ENDS.fullmatch(folded) or _LATIN_ROOTS.match(folded):
         return True

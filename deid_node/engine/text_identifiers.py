@@ -12,11 +12,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from itertools import pairwise, permutations
 from typing import Final
 
 from deid_node.engine.charset import encode
+from deid_node.engine.remembering import remembering
 from deid_node.engine.text_dates import Span
 from deid_node.engine.text_fold import fold, spellings
 from deid_node.engine.text_words import PARTICLES, PLACEHOLDERS, TITLES, word_lists
@@ -165,12 +165,12 @@ def contains_any(data: bytes | memoryview, needles: tuple[bytes, ...]) -> bool:
     return any(needle in searched for needle in needles)
 
 
-@lru_cache(maxsize=1024)
+@remembering(1024, longest=8192)
 def _compiled(facts: tuple[tuple[str, str], ...]) -> Identifiers:
     return Identifiers(facts)
 
 
-@lru_cache(maxsize=8192)
+@remembering(8192, longest=1024)
 def _sought(kind: Kind, value: str) -> _Sought:
     if kind in _PERSONS:
         return _sought_person(value, kind)
@@ -345,7 +345,7 @@ def _run_in(text: str, run: str) -> list[Span]:
     return spans
 
 
-@lru_cache(maxsize=1024)
+@remembering(1024, longest=8192)
 def _needles(facts: tuple[tuple[str, str], ...], charsets: tuple[str, ...]) -> tuple[bytes, ...]:
     lists = word_lists()
     texts: set[str] = set()

@@ -7,15 +7,22 @@ UN, as implicit VR codes every private one: a sequence among them must be read, 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from pydicom.datadict import private_dictionary_VR
 
 from deid_node.standard.safe_private import safe_private
 
+_LONGEST_CREATOR: Final = 64  # VR LO; what is longer nobody knows, and nobody should remember
 
-@lru_cache(maxsize=4096)
+
 def private_vr(tag: int, creator: str) -> str:
     """Return the VR of a private element (0xGGGGEEEE) of a creator, "UN" when nobody knows it."""
+    return _known_vr(tag, creator) if len(creator) <= _LONGEST_CREATOR else "UN"
+
+
+@lru_cache(maxsize=4096)
+def _known_vr(tag: int, creator: str) -> str:
     safe = safe_private().get((tag >> 16, creator, tag & 0xFF))
     if safe is not None and safe.vr:
         return safe.vr.split("/")[0]
