@@ -15,12 +15,12 @@ from typing import Final
 import structlog
 
 from deid_node.dimse import pdu
-from deid_node.dimse.association import AssociationRejection, Caller, Intake
+from deid_node.dimse.association import AssociationRejection, Caller, Intake, PeerCertificate
 from deid_node.dimse.hall import Hall
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.pdu import AbortReason, PduType, ProtocolViolation
 from deid_node.dimse.proposal import Proposal, ProposalRejected, read_proposal
-from deid_node.dimse.wire import ConnectionLost, Cut, Wire
+from deid_node.dimse.wire import STOPPING, ConnectionLost, Cut, HandshakeFailed, Wire
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -57,6 +57,8 @@ class AcceptedAssociation(ABC):
             self._abort(violation.word, violation.reason)
         except Cut as cut:
             self._abort(cut.word, AbortReason.USER)
+        except HandshakeFailed:
+            pass  # told where it failed
         except ConnectionLost:
             self._log.info("dimse.association_lost", **self._counts())
         except Exception as error:
@@ -82,9 +84,7 @@ class AcceptedAssociation(ABC):
     # --- beginning ------------------------------------------------------------------------------
 
     def _let_in(self) -> Admitted:
-        certificate = None
-        if self._tls is not None:
-            certificate = self._wire.secure(self._tls, self._limits.handshake_s)
+        certificate = None if self._tls is None else self._secure(self._tls)
         proposal = read_proposal(self._read_request(), self._limits)
         caller = Caller(
             calling=proposal.calling,
@@ -99,6 +99,15 @@ class AcceptedAssociation(ABC):
         if rejection is not None:
             raise ProposalRejected(rejection)
         return Admitted(caller, proposal)
+
+    def _secure(self, tls: ssl.SSLContext) -> PeerCertificate | None:
+        try:
+            return self._wire.secure(tls, self._limits.handshake_s)
+        except (HandshakeFailed, Cut) as failure:
+            self._log.info("dimse.handshake_failed", address=self._wire.address, reason=failure.word)
+            if failure.word != STOPPING:
+                self._intake.handshake_failed(self._wire.address, failure.word)
+            raise
 
     def _read_request(self) -> bytes:
         """Read the first PDU, which has to be an A-ASSOCIATE-RQ."""

@@ -22,7 +22,7 @@ from deid_node.dimse.hall import Hall
 from deid_node.dimse.implementation import silence_libraries
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.listening import listen, plain_address
-from deid_node.dimse.wire import Wire
+from deid_node.dimse.wire import STOPPING, Wire
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ class ListeningAcceptor(ABC):
             self._sweep(monotonic() - _IDLE_S_WHILE_STOPPING)
         for both_ways in (False, True):
             for wire in self._hall.wires():
-                wire.cut("stopping", both_ways=both_ways)
+                wire.cut(STOPPING, both_ways=both_ways)
             if self._hall.wait_empty(_LAST_WORD_S):
                 return
         _LOG.warning("dimse.stopped_with_work", associations=len(self._hall.wires()))
@@ -173,4 +173,4 @@ class ListeningAcceptor(ABC):
         for wire in self._hall.wires():
             wire.cut_if_late(now)
             if idle_before is not None and wire.idle_since is not None and wire.idle_since < idle_before:
-                wire.cut("stopping")
+                wire.cut(STOPPING)

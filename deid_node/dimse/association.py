@@ -152,6 +152,9 @@ class Intake(Protocol):
         """Tell whether anybody at an address can be let in; the rest is not listened to at all."""
         ...
 
+    def handshake_failed(self, address: str, reason: str) -> None:
+        """Take note that TLS could not be agreed on with an address; a fixed word says why."""
+
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Return why the association is rejected, None when it is let in."""
         ...

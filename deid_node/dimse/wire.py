@@ -20,10 +20,20 @@ from deid_node.dimse.certificate import read_certificate
 
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _LINGER_BYTES: Final = 1 << 20
+STOPPING: Final = "stopping"
+"""The word for connections that end because the node does."""
 
 
 class ConnectionLost(Exception):
     """The peer closed or broke the connection."""
+
+
+class HandshakeFailed(ConnectionLost):
+    """TLS could not be agreed on; the word says why, and is one of OpenSSL's or ours, never the peer's."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
 
 
 class Cut(Exception):
@@ -106,19 +116,33 @@ class Wire:
     # --- by the connection's own thread ---------------------------------------------------------
 
     def secure(self, context: ssl.SSLContext, within_s: float) -> PeerCertificate | None:
-        """Make the TLS handshake as server; return the peer's certificate if it was asked for one."""
+        """Make the TLS handshake as server; return the peer's certificate if it was asked for one.
+
+        Raises:
+            HandshakeFailed: it was begun and came to nothing.
+            Cut: the time is over, or the acceptor wants the connection to end.
+            ConnectionLost: the peer went before its first byte, as who only looks for an open port does.
+        """
+        self._handshaking = True
+        self.expect(within_s, "handshake-deadline")
+        try:
+            begun = self.sock.recv(1, socket.MSG_PEEK)
+        except OSError:
+            begun = b""
+        if not begun:
+            self._raise()
         try:
             secured = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         except (OSError, ValueError):
             raise ConnectionLost from None
         with self._lock:
             self.sock = secured
-        self._handshaking = True
-        self.expect(within_s, "handshake-deadline")
         try:
             secured.do_handshake()
             self._handshaking = False
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if not self._cut:
+                raise HandshakeFailed(_why(error)) from None
             self._raise()
         finally:
             self.until = math.inf
@@ -204,3 +228,12 @@ class Wire:
         if self._cut:
             raise Cut(self._cut)
         raise ConnectionLost
+
+
+def _why(error: Exception) -> str:
+    """Return the word for a failed handshake: OpenSSL's reason, with what is wrong with a certificate."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate-refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
+        return "ended-by-peer"
+    return (error.reason or "tls-error").lower().replace("_", "-")

@@ -31,6 +31,7 @@ _TYPED: Final = {"person": ("1", "1"), "study": ("2", "3"), "node": ("2", "13")}
 # What people and settings do, with the code of CID 403 that tells it, outcome and a fixed text.
 _ALERTS: Final[Mapping[str, tuple[Code, Outcome, str]]] = {
     "association-rejected": (a5.NODE_AUTHENTICATION, Outcome.MINOR, "association rejected"),
+    "handshake-failed": (a5.NODE_AUTHENTICATION, Outcome.MINOR, "TLS handshake failed"),
     "reloaded": (a5.SOFTWARE_CONFIGURATION, Outcome.SUCCESS, "settings reloaded"),
     "reload-refused": (a5.SOFTWARE_CONFIGURATION, Outcome.MINOR, "reload of settings refused"),
     "key-refused": (a5.SECURITY_CONFIGURATION, Outcome.SERIOUS, "project key cannot be used, no start"),

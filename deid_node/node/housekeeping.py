@@ -29,6 +29,7 @@ class Housekeeping:
         *,
         purge_s: float = _PURGE_S,
         prune_s: float = _PRUNE_S,
+        often: Iterable[Callable[[], None]] = (),
         seldom: Iterable[Callable[[], None]] = (),
     ) -> None:
         """Prepare.
@@ -36,9 +37,9 @@ class Housekeeping:
         Args:
             spool: that is looked after.
             settings: of it.
-            purge_s: how often is looked for files.
+            purge_s: how often is looked for files, and what is `often` to do is done.
             prune_s: how often is looked for history, and what is `seldom` to do is done.
-            seldom: may raise SpoolError or OSError.
+            often, seldom: may raise SpoolError or OSError.
         """
         self._spool = spool
         self._tasks: list[tuple[float, Callable[[], None]]] = []
@@ -47,6 +48,7 @@ class Housekeeping:
         if settings.history_days is not None:
             self._history_s = settings.history_days * _DAY_S
             self._tasks.append((prune_s, self._prune))
+        self._tasks += [(purge_s, task) for task in often]
         self._tasks += [(prune_s, task) for task in seldom]
         self._stopping = threading.Event()
         self._threads = [

@@ -76,6 +76,10 @@ class NodeIntake:
         """Let in addresses of listed peers and this machine."""
         return self._gates[0].may_connect(address)
 
+    def handshake_failed(self, address: str, reason: str) -> None:
+        """Write down that TLS could not be agreed on; equal failures are counted."""
+        self._records.handshakes.add(address, reason)
+
     def admit(self, caller: Caller) -> AssociationRejection | None:
         """Let in listed peers and callers of this machine, to AE titles that a route has."""
         peers, routes = self._gates_of[caller] = self._gates

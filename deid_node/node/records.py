@@ -21,6 +21,7 @@ from deid_node.node.crosswalk import PATIENT_ID, Crosswalk
 from deid_node.node.crosswalk_codes import MARK, RandomCodes, refuse_lost_codes
 from deid_node.node.crosswalk_vault import NAME, Vault
 from deid_node.node.epochs import KeyRing, key_ring
+from deid_node.node.handshakes import FailedHandshakes
 from deid_node.settings import Settings
 from deid_node.settings.records import PseudonymKind
 from deid_node.spool.desk import Desk
@@ -55,6 +56,7 @@ class Records:
         self.pseudonyms = pseudonyms
         self.crosswalk = crosswalk
         self.audit = audit
+        self.handshakes = FailedHandshakes(self._tell_handshake)
         self._after_item = 0
         self._open = ExitStack()
 
@@ -153,6 +155,9 @@ class Records:
         if self.audit is not None:
             self.audit.post(event, **fields, **({} if caller is None else _origin(caller)))
 
+    def _tell_handshake(self, address: str, reason: str, count: int) -> None:
+        self.tell("handshake-failed", address=address, reason=reason, count=count)
+
     def settled(self, entry: Entry, outcome: Outcome) -> None:
         """Write down what became of an object at a destination; what will be tried again is no news."""
         if self.audit is None or not isinstance(outcome, Delivered | Held | Refused):
@@ -200,6 +205,7 @@ class Records:
 
     def close(self) -> None:
         """Write what waits and close everything."""
+        self.handshakes.tell_counted()
         self._open.close()
 
 

@@ -121,7 +121,12 @@ class Node:
             )
             started.callback(spool.close)
             records.catch_up(spool.desk)
-            housekeeping = Housekeeping(spool, settings.spool, seldom=_seldom(settings, records))
+            housekeeping = Housekeeping(
+                spool,
+                settings.spool,
+                often=[records.handshakes.tell_counted],
+                seldom=_seldom(settings, records),
+            )
             started.callback(housekeeping.stop)
             housekeeping.start()
             destinations = make_destinations(settings)

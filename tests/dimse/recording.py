@@ -73,12 +73,16 @@ class RecordingIntake:
         self.rejection: AssociationRejection | None = None
         self.before_answer: Callable[[], object] = lambda: None
         self.callers: list[Caller] = []
+        self.handshakes: list[tuple[str, str]] = []
         self.objects: list[Taken] = []
         self.noted: list[tuple[StoreRequest, StoreAnswer]] = []
         self._lock = threading.Lock()
 
     def may_connect(self, address: str) -> bool:
         return address not in self.unwelcome
+
+    def handshake_failed(self, address: str, reason: str) -> None:
+        self.handshakes.append((address, reason))
 
     def admit(self, caller: Caller) -> AssociationRejection | None:
         with self._lock:

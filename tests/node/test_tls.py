@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -103,6 +105,53 @@ def test_a_caller_without_a_valid_certificate_does_not_get_in(
             echo(node, client(authority, certificate))
 
         assert time.monotonic() - before < 5
+        wait_for(lambda: failed_handshakes(state), "it is told")
+
+    told = {
+        "nothing": "peer-did-not-return-a-certificate",
+        "expired": "certificate-refused: certificate has expired",
+        "not yet valid": "certificate-refused: certificate is not yet valid",
+        "of another authority": "certificate-refused: certificate signature failure",
+    }[shown]
+    assert failed_handshakes(state) == [(LOOPBACK, told, 1)]
+
+
+def wait_closed(sock: socket.socket) -> None:
+    """Wait until the node has closed a connection, with bytes of ours unread or not."""
+    sock.settimeout(10)
+    with suppress(ConnectionResetError):
+        while sock.recv(4096):
+            pass
+
+
+def failed_handshakes(state: Path) -> list[tuple[str, str, int]]:
+    lines = (state / "audit" / "audit.jsonl").read_text().splitlines()
+    events = [event for event in map(json.loads, lines) if event["event"] == "handshake-failed"]
+    return [(event["address"], event["reason"], event["count"]) for event in events]
+
+
+def test_a_flood_of_failed_handshakes_is_two_lines_and_a_look_at_the_port_is_none(
+    state: Path, tls: TLSSettings
+) -> None:
+    with running(state, tls=tls) as node:
+        for number in range(50):
+            with socket.create_connection(node.address) as sock:
+                if number:
+                    sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    wait_closed(sock)
+
+    [first, rest] = failed_handshakes(state)
+    assert first == (LOOPBACK, "http-request", 1)
+    assert rest == (LOOPBACK, "http-request", 48)
+
+
+def test_a_handshake_that_is_not_ended_in_time_is_told(state: Path, tls: TLSSettings) -> None:
+    with running(state, tls=tls, limits=QUICK) as node, socket.create_connection(node.address) as sock:
+        sock.sendall(b"\x16\x03\x01")
+        wait_closed(sock)
+        wait_for(lambda: failed_handshakes(state), "it is told")
+
+    assert failed_handshakes(state) == [(LOOPBACK, "handshake-deadline", 1)]
 
 
 def test_a_caller_in_cleartext_does_not_get_in(state: Path, tls: TLSSettings) -> None:
