@@ -32,7 +32,15 @@ class StreamAssociation(AcceptedAssociation):
         answered = answer_contexts(proposal, lambda uid: self._intake.supports(admitted.caller, uid))
         accepted = {cx.context_id: cx for cx in answered if cx.result is ContextResult.ACCEPTED}
         self._wire.send(associate_ac(proposal, answered, self._limits.max_pdu_bytes), self._limits.send_s)
-        self._log.info("dimse.association_accepted", proposed=len(answered), accepted=len(accepted))
+        caller = admitted.caller
+        self._log.info(
+            "dimse.association_accepted",
+            calling=caller.calling,
+            called=caller.called,
+            address=caller.address,
+            proposed=len(answered),
+            accepted=len(accepted),
+        )
         return accepted
 
     def _end(self, kind: int, length: int) -> None:
