@@ -202,6 +202,8 @@ def _default(field: FieldInfo) -> str:
         return f'`"{value:04o}"`'
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, tuple) and value:
+        return f"`[{', '.join(f'{part:g}' if isinstance(part, float) else repr(part) for part in value)}]`"
     return "none" if value == () else f"`{value}`"
 
 
