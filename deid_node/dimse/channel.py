@@ -42,7 +42,7 @@ class Channel:
         try:
             sock = socket.create_connection((peer.host, peer.port), timeout=peer.timeout_s)
         except OSError as error:
-            raise AssociationError(f"cannot connect to {place}: {_reason(error)}") from None
+            raise AssociationError(f"cannot connect to {place}: {reason_of(error)}") from None
         try:
             prompt(sock)
             sock.setblocking(False)
@@ -53,13 +53,13 @@ class Channel:
             )
         except (OSError, ValueError) as error:
             sock.close()
-            raise AssociationError(f"no connection to {place}: {_reason(error)}") from None
+            raise AssociationError(f"no connection to {place}: {reason_of(error)}") from None
         channel = cls(secured)
         try:
             channel._handshake(secured, monotonic() + peer.timeout_s)
         except (AssociationError, OSError, ValueError) as error:
             channel.close()
-            raise AssociationError(f"no TLS connection to {place}: {_reason(error)}") from None
+            raise AssociationError(f"no TLS connection to {place}: {reason_of(error)}") from None
         return channel
 
     def _handshake(self, secured: ssl.SSLSocket, deadline: float) -> None:
@@ -85,7 +85,7 @@ class Channel:
             except (BlockingIOError, ssl.SSLWantWriteError):
                 self._wait(select.POLLOUT, deadline)
             except (OSError, ValueError) as error:
-                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+                raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
 
     def send_pieces(
         self, pieces: Sequence[bytes | memoryview], deadline: float, *, more: bool = False
@@ -103,7 +103,7 @@ class Channel:
                 self._wait(select.POLLOUT, deadline)
                 continue
             except (OSError, ValueError) as error:
-                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+                raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
             while left and sent >= len(left[0]):
                 sent -= len(left[0])
                 del left[0]
@@ -134,7 +134,7 @@ class Channel:
                 self._wait(select.POLLOUT, deadline)
                 continue
             except (OSError, ValueError) as error:
-                raise AssociationError(f"the connection was lost while sending: {_reason(error)}") from None
+                raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
             if not sent:
                 raise AssociationError(_FILE_ENDED)
             offset += sent
@@ -156,7 +156,7 @@ class Channel:
                 self._wait(select.POLLOUT, deadline)
                 continue
             except (OSError, ValueError) as error:
-                raise AssociationError(f"the connection was lost while waiting: {_reason(error)}") from None
+                raise AssociationError(f"the connection was lost while waiting: {reason_of(error)}") from None
             if not received:
                 raise AssociationError("the peer closed the connection")
             view = view[received:]
@@ -180,7 +180,8 @@ class Channel:
         raise AssociationError("the peer did not answer in time" if event == select.POLLIN else _NOT_READ)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a connection failed, in words that quote nothing of the peer."""
     if isinstance(error, AssociationError):
         return str(error)
     if isinstance(error, TimeoutError):

@@ -15,8 +15,8 @@ from typing import Final
 
 import structlog
 
+from deid_node.dimse.channel import reason_of
 from deid_node.errors import SpoolError
-from deid_node.log import describe
 from deid_node.node.audit import DROPPED, AuditTrail
 from deid_node.node.audit_follow import Follower, read_position
 from deid_node.node.audit_message import Message, Outcome, xml_of
@@ -146,7 +146,8 @@ class AuditSyslog:
     def _after_failure(self, error: OSError) -> float:
         """Tell of it once, and return a random pause that grows with the number of failures."""
         if not self._failures:
-            _LOG.error("node.audit_syslog_out", **describe(error))
+            host, port = self._collector.address
+            _LOG.error("node.audit_syslog_out", host=host, port=port, reason=reason_of(error))
         longest: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
         self._failures = min(self._failures + 1, 20)
         return random.uniform(longest / 10, longest)  # noqa: S311  # spreads load, keeps no secret

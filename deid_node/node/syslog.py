@@ -74,7 +74,7 @@ class Collector:
             name: what the certificate has to carry; `host` when None.
             timeout_s: longest wait for the connection, the handshake, and each send.
         """
-        self._address = (host, port)
+        self.address = (host, port)
         self._context = context
         self._name = name or host
         self._timeout_s = timeout_s
@@ -115,7 +115,7 @@ class Collector:
         if self._sock is not None and _is_open(self._sock):
             return self._sock
         self.close()
-        plain = socket.create_connection(self._address, self._timeout_s)
+        plain = socket.create_connection(self.address, self._timeout_s)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock = self._context.wrap_socket(plain, server_hostname=self._name)

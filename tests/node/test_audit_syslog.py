@@ -14,6 +14,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from structlog.testing import capture_logs
 
 from deid_node.cli import main
 from deid_node.dimse.status import StoreStatus
@@ -141,13 +142,16 @@ def test_what_happens_while_the_collector_is_away_is_told_when_it_is_back(
     tmp_path: Path, authority: Authority
 ) -> None:
     port, state = free_port(), tmp_path / "state"
-    with running(state, audit=audit_to(authority, port)) as node:
+    with capture_logs() as logged, running(state, audit=audit_to(authority, port)) as node:
         assert store(node, CT).status == StoreStatus.SUCCESS
         delivered(state, 1)
+        wait_for(lambda: any(e["event"] == "node.audit_syslog_out" for e in logged), "that it is away", 30)
         with collecting(tmp_path / "rsyslog", authority, port=port) as collector:
             wait_for(lambda: ("110106", "R", "0") in collector.told(), "the delivery is told", 30)
 
     assert collector.told()[0] == STARTED
+    out = next(e for e in logged if e["event"] == "node.audit_syslog_out")
+    assert (out["port"], out["reason"]) == (port, "connection refused")
 
 
 def test_what_was_not_sent_before_a_restart_is_sent_after_it(tmp_path: Path, authority: Authority) -> None:
