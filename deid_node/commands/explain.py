@@ -63,7 +63,7 @@ def explain(
         _print_for_people(rows, values)
     else:
         heads = ["path", "tag", "vr", "action", "changed", "decided by", "because"]
-        table = [[r.path, r.tag, r.vr, r.action, _changed(r), r.decided_by, r.because] for r in rows]
+        table = [[r.name, r.tag, r.vr, r.action, _changed(r), r.decided_by, r.because] for r in rows]
         if values:
             heads += ["before", "after"]
             table = [
@@ -174,7 +174,7 @@ def _print_for_people(rows: Sequence[Explanation], values: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for row in rows:
         color = _COLORS.get(row.action, "yellow") if _changed(row) else "green"
-        line = Text.assemble((f"{row.action} ", f"bold {color}"), (row.path, "bold"), f" {row.tag} {row.vr}")
+        line = Text.assemble((f"{row.action} ", f"bold {color}"), (row.name, "bold"), f" {row.tag} {row.vr}")
         if values:
             line.append("  ")
             line.append(_cell(row.before))
@@ -205,6 +205,7 @@ def _as_json(row: Explanation, values: bool) -> dict[str, Any]:
         "path": row.path,
         "tag": row.tag,
         "keyword": row.keyword,
+        "selector": row.selector or row.keyword or row.tag,
         "vr": row.vr,
         "action": str(row.action),
         "changed": _changed(row) or "no",

@@ -182,7 +182,7 @@ def _row(row: Explanation, findings: Sequence[Finding]) -> str:
     why += f'{_safe(row.because)} <span class="why">({_safe(row.decided_by)})</span>'
     return (
         f'<tr class="{" ".join(dict.fromkeys(classes))}">'
-        f'<td>{_safe(row.path)} <span class="why">{_safe(row.tag)} {_safe(row.vr)}</span></td>'
+        f'<td>{_safe(row.name)} <span class="why">{_safe(row.tag)} {_safe(row.vr)}</span></td>'
         f'<td class="value before">{_value(row.before)}</td><td class="value after">{_value(row.after)}</td>'
         f'<td class="act">{_safe(str(row.action))}</td><td>{why}</td></tr>'
     )

@@ -7,7 +7,7 @@ whoever shows them must have been asked to.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +23,7 @@ from deid_node.engine.shown import shown
 from deid_node.engine.subject import Facts
 from deid_node.profile.procedure import Action, Procedure, Rule
 from deid_node.standard.dictionary import keyword_of, tag_text
+from deid_node.standard.private_dictionary import is_known_creator
 
 _ALL: Final = 1 << 40
 _CREATOR: Final = Rule(Action.K, "something of its private block may stay", "private creator")
@@ -35,7 +36,9 @@ class Explanation:
     """One attribute of one object.
 
     `path` is written with keywords and item numbers; `before` and `after` are values as a person
-    reads them, None where the attribute is absent. `changed` compares the bytes.
+    reads them, None where the attribute is absent. `changed` compares the bytes. `selector` is how a
+    row of a profile names a private element; empty where nobody knows its creator, since what an object
+    has there may be anything.
     """
 
     path: str
@@ -48,6 +51,12 @@ class Explanation:
     decided_by: str
     after: str | None
     changed: bool
+    selector: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path, with the selector of a private element in place of its tag."""
+        return self.path.removesuffix(self.tag) + self.selector if self.selector else self.path
 
 
 def explain(
@@ -155,7 +164,16 @@ class _Observed:
             rule = _CREATOR if after is not None else _UNUSED_CREATOR
         key = (*(number for step in place.path for number in step), code >> 16)
         row = _row(path_of(element, place), element, before, rule, after, new is not None)
-        self.watch.rows[key] = row
+        self.watch.rows[key] = replace(row, selector=self._selector(code >> 16, place))
+
+    def _selector(self, tag: int, place: Place) -> str:
+        group, number = tag >> 16, tag & 0xFFFF
+        if not group & 1:
+            return ""
+        creator = place.creators.get(group << 8 | number >> 8)
+        if creator is None or not ((group, creator) in self.plan.creators or is_known_creator(creator)):
+            return ""
+        return f"{group:04X}[{creator}]xx{number & 0xFF:02X}"
 
 
 def _row(

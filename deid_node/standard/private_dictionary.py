@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from pydicom._private_dict import private_dictionaries
 from pydicom.datadict import private_dictionary_VR
 
 from deid_node.standard.safe_private import safe_private
@@ -31,3 +32,13 @@ def _known_vr(tag: int, creator: str) -> str:
     except KeyError:
         return "UN"
     return vr[:2] if vr else "UN"
+
+
+def is_known_creator(creator: str) -> bool:
+    """Tell whether somebody has written down elements of a private creator: it is no value of one object."""
+    return creator in private_dictionaries or creator in _safe_creators()
+
+
+@lru_cache(maxsize=1)
+def _safe_creators() -> frozenset[str]:
+    return frozenset(creator for _, creator, _ in safe_private())

@@ -83,6 +83,26 @@ def test_private_elements_are_explained_with_their_creators(form: Form) -> None:
 
 
 @_PER_FORM
+def test_a_private_element_is_named_as_a_profile_names_it_where_its_creator_is_known(form: Form) -> None:
+    own = procedure(private={(0x0009, "ACME", 1): Rule(Action.K, "a b-value", "line 7")})
+    dataset = form.dataset(
+        form.element(0x00090010, "LO", b"ACME"),
+        form.element(0x00090011, "LO", b"Doe^Jane"),
+        form.element(0x00091001, "DS", b"1"),
+        form.element(0x00091101, "DS", b"2"),
+        form.element(0x00190010, "LO", b"GEMS_ACQU_01"),
+        form.element(0x00191023, "DS", b"5"),
+    )
+
+    rows = _explained(own, dataset, form)
+
+    assert rows["(0009,1001)"].name == "0009[ACME]xx01"
+    assert rows["(0019,1023)"].name == "0019[GEMS_ACQU_01]xx23"
+    assert rows["(0009,1101)"].name == "(0009,1101)"
+    assert rows["(0019,0010)"].name == "(0019,0010)"
+
+
+@_PER_FORM
 def test_what_is_inserted_is_explained(form: Form) -> None:
     stamping = procedure(
         identity_removed=True,
