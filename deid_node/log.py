@@ -25,7 +25,7 @@ from deid_node.errors import DeidNodeError
 # What an event may carry. AE titles, addresses and ids of associations and entries are an operator's
 # business; attribute paths come without values.
 _FIELDS: Final = """
-    accepted acceptor action address ae_title after_s answered association associations attempt
+    accepted acceptor account action address ae_title after_s answered association associations attempt
     attempts by bytes called calling code committed count deferred delivered destination destinations
     duration_s entry errno error excluded expires failed file folder frames held host how interrupted item
     items kind level limit_s logger midway missing mode name number objects of oldest_s orphans out_for_s
