@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 
 from deid_node.engine.text import Cleaner, Identifiers
+from deid_node.engine.text_forms import is_form
 from deid_node.errors import LimitExceeded
 from deid_node.profile.procedure import Action
 from tests.engine.encoded import EXPLICIT, procedure, run
@@ -73,3 +74,8 @@ def test_a_patient_with_more_names_than_can_be_searched_for_is_refused() -> None
 
     with pytest.raises(LimitExceeded):
         run(procedure({0x00101001: Action.X}, unlisted=Action.K, identity_removed=True), dataset)
+
+
+def test_what_is_longer_than_any_word_is_no_form_of_one() -> None:
+    assert is_form("gastroenteritis")
+    assert not is_form("x" * 100 + "itis")  # each place to cut it would be tried
