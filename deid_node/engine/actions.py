@@ -297,17 +297,18 @@ class _CleanText:
         place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         subject = place.subject
+        cleaner = subject.cleaner_for(value)
         text = decode(value.strip(b" \0"), place.charsets, self.vr)
         if text is None:
-            new, count = subject.cleaner.clean_bytes(value.strip(b" \0"))
-            if subject.cleaner.is_undecided(new.decode("latin-1")):
+            new, count = cleaner.clean_bytes(value.strip(b" \0"))
+            if cleaner.is_undecided(new.decode("latin-1")):
                 raise Rejected(_UNDECIDED, code="held", path=path_of(element, place))
             subject.warnings.add("a text in an undeclared or wrong character set was cleaned by its bytes")
         else:
             parts = [text] if self.vr in _ONE_VALUE else text.split("\\")
-            cleaned = [subject.cleaner.clean(part) for part in parts]
+            cleaned = [cleaner.clean(part) for part in parts]
             count = sum(found for _, found in cleaned)
-            if any(subject.cleaner.is_undecided(part) for part, _ in cleaned):
+            if any(cleaner.is_undecided(part) for part, _ in cleaned):
                 raise Rejected(_UNDECIDED, code="held", path=path_of(element, place))
             new = encode("\\".join(part for part, _ in cleaned), place.charsets, self.vr) or b""
         subject.cleaned += count

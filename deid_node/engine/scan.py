@@ -47,6 +47,8 @@ class Limits:
     level_elements: int = 100_000  # of one dataset or item, which is held as a whole
     items: int = 2_000_000
     dataset_bytes: int = 8 << 30
+    searched: int = 400_000_000  # characters of texts, times what is looked for in them
+    needles: int = 1000  # names and IDs of the patient that are looked for in what is kept
     inflated_ratio: int = 50  # of deflated datasets, beyond the first 64 MiB
 
 
@@ -57,6 +59,7 @@ class Budget:
     limits: Limits
     elements: int = 0
     items: int = 0
+    searched: int = 0
     ends: dict[int, int] = field(default_factory=dict)
 
     def spend(self, elements: int, items: int = 0) -> None:
@@ -71,6 +74,16 @@ class Budget:
             raise LimitExceeded(f"more than {self.limits.elements} elements")
         if self.items > self.limits.items:
             raise LimitExceeded(f"more than {self.limits.items} items")
+
+    def search(self, characters: int, sought: int) -> None:
+        """Count a text that is searched for so many identifiers.
+
+        Raises:
+            LimitExceeded: there is more to search than the node grants.
+        """
+        self.searched += characters * sought
+        if self.searched > self.limits.searched:
+            raise LimitExceeded("more texts and identifiers than can be searched")
 
 
 def too_many_elements(limits: Limits) -> LimitExceeded:

@@ -24,6 +24,7 @@ from deid_node.engine.scan import Budget, Element, Limits
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
 from deid_node.engine.text_fold import fold
 from deid_node.engine.text_words import PLACEHOLDERS, TITLES, word_lists
+from deid_node.errors import LimitExceeded
 from deid_node.profile.procedure import Action, Procedure, Table
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -263,6 +264,8 @@ class Subject:
             needles = _needles(self.facts, self.spared)
             if self.acquaintance and PATIENT_NAME not in self.spared:
                 needles = tuple({*needles, *_former_names(self.acquaintance, self.facts.charsets)})
+            if len(needles) > self.budget.limits.needles:
+                raise LimitExceeded("the patient has more names and IDs than can be searched for")
             self._needles = needles
         return self._needles
 
@@ -273,9 +276,24 @@ class Subject:
             self._cleaner = Cleaner(self.identifiers, CleaningOptions.of(self.procedure.cleaning))
         return self._cleaner
 
+    def cleaner_for(self, value: bytes) -> Cleaner:
+        """Return the text cleaner for a value, which counts as searched.
+
+        Raises:
+            LimitExceeded: there is more to search than the node grants.
+        """
+        self.budget.search(len(value), self.cleaner.sought)
+        return self.cleaner
+
     def without_known(self, text: str) -> str:
-        """Return a text without the known identifiers; what only looks like one stays."""
-        return Cleaner(self.identifiers, KNOWN_ONLY).clean(text)[0]
+        """Return a text without the known identifiers; what only looks like one stays.
+
+        Raises:
+            LimitExceeded: there is more to search than the node grants.
+        """
+        cleaner = Cleaner(self.identifiers, KNOWN_ONLY)
+        self.budget.search(len(text), cleaner.sought)
+        return cleaner.clean(text)[0]
 
 
 _WORDS = re.compile(rb"[\\^= \0_,;/]+")

@@ -68,6 +68,11 @@ class Cleaner:
         self._identifiers = identifiers
         self._options = options or CleaningOptions()
 
+    @property
+    def sought(self) -> int:
+        """How many parts of identifiers every text is searched for."""
+        return self._identifiers.count
+
     def clean(self, text: str) -> tuple[str, int]:
         """Return a decoded value without what identifies, and how many places were taken out.
 

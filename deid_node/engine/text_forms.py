@@ -17,6 +17,7 @@ from deid_node.engine.text_words import PLACEHOLDERS, word_lists
 _SHORTEST_TITLED: Final = 4
 _SHORTEST_SHOUTED: Final = 6
 _SHORTEST_PART: Final = 4
+_LONGEST_FORM: Final = 64  # every place to cut a word is tried; what is longer is no word
 
 # What Greek and Latin make words of medicine of, in the spellings of six languages, and German and
 # English endings of things. Endings that names have too (-ski, -ico, -er, -in) are left out.
@@ -66,7 +67,7 @@ def is_form(folded: str) -> bool:
     Args:
         folded: the word as `fold` gives it, in no list itself.
     """
-    return len(folded) < _SHORTEST_TITLED or _is_form(folded)
+    return len(folded) < _SHORTEST_TITLED or (len(folded) <= _LONGEST_FORM and _is_form(folded))
 
 
 @remembering(16_384)

@@ -94,6 +94,11 @@ class Identifiers:
         """
         return _compiled(tuple(sorted(set(facts))))
 
+    @property
+    def count(self) -> int:
+        """How many parts of identifiers a text is searched for."""
+        return len(self._words) + len(self._numbers) + len(self._runs)
+
     def find(self, text: str) -> list[Span]:
         """Return the spans of a text where an identifier stands, in any order, case and separation."""
         spans: list[Span] = []

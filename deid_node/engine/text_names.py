@@ -18,6 +18,7 @@ from deid_node.engine.text_words import PARTICLES, WordLists, word_lists, words_
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _LONGEST_SHORT: Final = 3
+_MOST_AFTER_TITLE: Final = 16  # titles, particles and names; a title further on is looked at by itself
 _CAMEL: Final = re.compile(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+(?![a-z])")
 _BESIDE: Final = re.compile(r"\.? ?|, ?|[\^_]{1,4}|['’-]|\. ?,? ?")
 _AFTER_TITLE: Final = re.compile(r"\.? {0,2}|['’-]|[\^_]|\.-")
@@ -206,7 +207,7 @@ def _take_after_title(text: str, words: list[_Word], at: int) -> None:
     title = words[at]
     taken = 0
     position = at + 1
-    while position < len(words) and taken < 4:
+    while position < min(len(words), at + _MOST_AFTER_TITLE) and taken < 4:
         word, before = words[position], words[position - 1]
         if not _AFTER_TITLE.fullmatch(text, before.end, word.start):
             break
