@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 from deid_node.engine.charset import decode
@@ -137,6 +138,11 @@ class SeriesFacts(Facts):
             self._all = [self._at(index) for index in range(len(self._series.known))]
         return self._all
 
+    @cached_property
+    def identity(self) -> list[tuple[str, str]]:
+        """What identifies the patient and others: as in the object before, for all of it is watched."""
+        return self._series.first.identity if self._series.first is not None else super().identity
+
     def element(self, tag: int) -> Element | None:
         """Return the top-level element with this tag."""
         index = self._series.index.get(tag)
@@ -168,6 +174,7 @@ class Series:
         self.sop_class_uid = ""
         self.today = date.min
         self.creators: dict[int, str] = {}
+        self.first: Facts | None = None  # of the object that was remembered
         self.known: list[_Known] = []
         self.index: dict[int, int] = {}
         self.steps: list[_Step] = []
@@ -199,6 +206,7 @@ class Series:
             series.index[element[0] >> 16] = len(series.known)
             series.known.append(known)
         series.attributes = dict(attributes)
+        series.first = subject.facts
         series.spared = subject.spared
         series.needles = subject.needles  # of attributes that are watched
         series.acquaintance = subject.acquaintance
