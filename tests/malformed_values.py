@@ -39,7 +39,7 @@ def _fragments(*fragments: bytes, table: bytes = b"", end: bytes | None = None) 
 
 def encapsulated() -> Iterator[Case]:
     """Encapsulated Pixel Data: not ours to judge, but to be kept whole or refused."""
-    frame = b"\xff\xd8" + bytes(30) + b"\xff\xd9"
+    frame = b"\xff\xd8\xff\xda" + bytes(30) + b"\xff\xd9"
     tail = EXPLICIT.element(0x7FE10011, "LO", b"behind")
     right = {
         "no offset table": _fragments(frame),
@@ -73,6 +73,9 @@ def encapsulated() -> Iterator[Case]:
         ),
         "pixels twice": _fragments(frame) + _fragments(frame),
         "words after the end": _fragments(frame) + b"some words",
+        "words instead of a segment": _fragments(b"\xff\xd8some words" + bytes(30)),
+        "a segment without its own length": _fragments(b"\xff\xd8\xff\xfe\0\1" + bytes(30)),
+        "a frame without a scan": _fragments(b"\xff\xd8\xff\xd9" + bytes(30)),
     }
     for name, element in wrong.items():
         yield Case(name, EXPLICIT.dataset(element), JPEG, BROKEN)
@@ -86,14 +89,14 @@ def encapsulated() -> Iterator[Case]:
 def native() -> Iterator[Case]:
     """Native Pixel Data and attributes that do not fit it."""
     for form in FORMS:
-        for name, rows, columns, frames, bits in (
-            ("short", 10, 10, b"1 ", 16),
-            ("long", 1, 1, b"1 ", 8),
-            ("huge", 65535, 65535, b"1 ", 16),
-            ("many frames", 2, 2, b"1000000 ", 8),
-            ("wide", 2, 2, b"1 ", 64),
-            ("nothing", 0, 0, b"0 ", 0),
-            ("words for frames", 2, 2, b"many", 8),
+        for name, rows, columns, frames, bits, size in (
+            ("short", 10, 10, b"1 ", 16, 200),
+            ("long", 1, 1, b"1 ", 8, 1),
+            ("huge", 65535, 65535, b"1 ", 16, 65535 * 65535 * 2),
+            ("many frames", 2, 2, b"1000000 ", 8, 4_000_000),
+            ("wide", 2, 2, b"1 ", 64, 32),
+            ("nothing", 0, 0, b"0 ", 0, 0),
+            ("words for frames", 2, 2, b"many", 8, 0),
         ):
             described = (
                 form.element(0x00280008, "IS", frames),
@@ -102,11 +105,13 @@ def native() -> Iterator[Case]:
                 form.element(0x00280100, "US", form.us(bits)),
             )
             for pixels in (b"", bytes(8), bytes(4000)):
-                yield passes(
-                    f"{name} pixels, {len(pixels)} bytes",
-                    form.dataset(*described, pixels_element(form, pixels)),
-                    form,
-                )
+                title = f"{name} pixels, {len(pixels)} bytes"
+                dataset = form.dataset(*described, pixels_element(form, pixels))
+                if pixels and len(pixels) < size:
+                    yield refused(title, dataset, form)
+                    continue
+                cut = form.dataset(*described, pixels_element(form, pixels[: size or None]))
+                yield passes(title, dataset, form, cut)
 
 
 # --- UN -------------------------------------------------------------------------------------------------

@@ -26,10 +26,12 @@ from deid_node.profile.procedure import Action, Dummies, Procedure, Rule, Table
 from deid_node.standard.dictionary import attribute, is_registered_uid, vr_of
 from deid_node.standard.method_codes import method_codes
 from deid_node.standard.private_dictionary import private_vr
+from tests import oracle_pixels
 
 Value: TypeAlias = "bytes | list[Tree] | Anything"
 Tree: TypeAlias = "dict[int, tuple[str, Value]]"
 
+_PIXEL_DATA = 0x7FE00010
 _TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 _IDENTIFYING = frozenset("LO SH ST LT UT UC PN UR AE".split())
 # Below are the groups of commands, file meta information and directories (PS3.5 7.8.1).
@@ -138,9 +140,17 @@ class Oracle:
             if meant == "UN" and tag >> 16 & 1 and table.private:
                 meant = private_vr(tag, creators.get((tag >> 16, tag >> 8 & 0xFF), ""))
             made = self._element(tag, vr, meant, value, rule, table)
+            if made is value and tag >> 16 == 0x7FE0 and isinstance(value, bytes):
+                made = self._pixels(tree, tag, value)
             if made is not None:
                 new[tag] = (vr, made)
         return new
+
+    def _pixels(self, tree: Tree, tag: int, value: bytes) -> bytes:
+        if tag == _PIXEL_DATA and value[:4] == b"\xfe\xff\x00\xe0":
+            return oracle_pixels.without_comments(value)
+        described = {known: content for known, (_, content) in tree.items() if isinstance(content, bytes)}
+        return oracle_pixels.cut(value, tag, described, "little" if self.little_endian else "big")
 
     @staticmethod
     def _rule(table: Table, tag: int, vr: str, creators: Mapping[tuple[int, int], str]) -> Rule:

@@ -15,6 +15,7 @@ from deid_node.engine.dates import shift_by_days
 from deid_node.engine.dummies import dummy, empty
 from deid_node.engine.encoding import LONG_VRS, ODD, vr_in
 from deid_node.engine.nested import is_sequence
+from deid_node.engine.pixels import PIXEL_TAGS, KeptPixels, is_kept
 from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
 from deid_node.engine.values import ValueFunction, asks_others, value_function
@@ -69,7 +70,11 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
         entry: Entry = _Value(vr, value_function(rule.call), asks_others(rule.call))
     else:
         entry = _COMPILE[rule.action](plan, code, vr)
-    if rule.needs_value and (rule.call is not None or rule.action in (Action.C, Action.K)):
+    if (
+        rule.needs_value
+        and not is_kept(entry)
+        and (rule.call is not None or rule.action in (Action.C, Action.K))
+    ):
         entry = _or_dummy(plan, code, vr, entry)
     return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
 
@@ -100,6 +105,8 @@ def _kind(vr: str) -> int:
 
 
 def _keep(plan: Plan, code: int, vr: str) -> Entry:
+    if code >> 16 in PIXEL_TAGS:
+        return KeptPixels()
     if (
         plan.guard
         and code >> 32 != _PIXEL_GROUP

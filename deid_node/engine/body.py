@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from deid_node.engine.actions import Constant, Reject
+from deid_node.engine.codestream import Comments
 from deid_node.engine.deidentified import Buffers
 from deid_node.engine.encoding import (
     IMPLICIT_LITTLE,
@@ -25,13 +26,13 @@ from deid_node.engine.encoding import (
     vr_in,
 )
 from deid_node.engine.nested import is_sequence
-from deid_node.engine.plan import KEEP, Entry, Place, Plan, Sequence
+from deid_node.engine.pixels import COMMENTS, DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
+from deid_node.engine.plan import Entry, Place, Plan, Sequence
 from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.errors import Fault, LimitExceeded, Malformed
 
-_PIXEL_DATA: Final = 0x7FE00010
 _PIXEL_GROUP: Final = 0x7FE0
 # The first code of the pixels and the first behind them, as elements are compared.
 _PIXELS: Final = (_PIXEL_GROUP << 32,)
@@ -66,6 +67,7 @@ class _Frame:
     creators: dict[int, str] = field(default_factory=dict)
     charsets: tuple[str, ...] | None = None
     place: Place | None = None
+    described: dict[int, bytes] = field(default_factory=dict)
 
 
 class Body:
@@ -89,7 +91,9 @@ class Body:
         self._offset = offset
         self._pass = 0
         self._pass_drop = False
+        self._surplus = 0
         self._pad = False
+        self._comments: Comments | None = None
         self._wanted = 0
         root = _Frame("dataset", None, plan, plan.encoding, after=after, place=place)
         if plan.asks_creators:
@@ -105,7 +109,7 @@ class Body:
             if self._pass and not self._buffer:
                 n = min(self._pass, len(piece))
                 if not self._pass_drop:
-                    out.append(piece[:n])
+                    self._let(piece[:n])
                 self._offset += n
                 self._pass -= n
                 piece = piece[n:]
@@ -140,7 +144,7 @@ class Body:
         self._wanted = 0
         try:
             while True:
-                if self._pass:
+                while self._pass:
                     self._pass_buffered()
                 frame = self._frames[-1]
                 if frame.end is not None and self._offset >= frame.end:
@@ -155,7 +159,7 @@ class Body:
     def _pass_buffered(self) -> None:
         n = min(self._pass, len(self._buffer))
         if n and not self._pass_drop:
-            self._out.append(bytes(memoryview(self._buffer)[:n]))
+            self._let(memoryview(bytes(memoryview(self._buffer)[:n])))
         self._consume(n)
         self._pass -= n
         if self._pass:
@@ -163,9 +167,20 @@ class Body:
         self._end_of_value()
 
     def _end_of_value(self) -> None:
-        if self._pad and not self._pass:
+        if self._pass:
+            return
+        if self._pad:
             self._out.append(b"\0")
             self._pad = False
+        if self._surplus:
+            self._pass, self._pass_drop, self._surplus = self._surplus, True, 0
+
+    def _let(self, piece: memoryview) -> None:
+        """Write bytes of a value, without the comments of a compressed frame."""
+        if self._comments is not None and self._comments.reads:
+            self._out += self._comments.clean(piece)
+        else:
+            self._out.append(piece)
 
     def _consume(self, n: int) -> None:
         if n:
@@ -208,8 +223,12 @@ class Body:
             self._out.extend([b] if new is None else new)
             if frame.plan.asks_creators:
                 frame.creators.update(place.creators)
-            if frame.kind == "item" and elements[0][0] >> 16 <= SPECIFIC_CHARACTER_SET:
-                frame.charsets = place.charsets
+            if frame.kind == "item":
+                if elements[0][0] >> 16 <= SPECIFIC_CHARACTER_SET:
+                    frame.charsets = place.charsets
+                frame.described |= {
+                    code >> 16: b[v:q] for code, _, v, q in elements if code >> 16 in DESCRIBING
+                }
         self._consume(end)
 
     def _place(self, frame: _Frame, b: bytes, elements: list[Element]) -> Place:
@@ -219,6 +238,7 @@ class Body:
             place.adopt_creators(frame.creators)
         if frame.charsets is not None:
             place.adopt_charsets(frame.charsets)
+        place.adopt_described(frame.described)
         return place
 
     def _long_element(self, frame: _Frame, missing: Incomplete, known: int) -> None:
@@ -263,13 +283,16 @@ class Body:
 
     def _passes_fragments(self, frame: _Frame, missing: Incomplete) -> bool:
         """Tell whether an element is encapsulated Pixel Data that is dropped or copied."""
-        return missing.code >> 16 == _PIXEL_DATA and isinstance(self._entry(frame, missing), bytes | bool)
+        if missing.code >> 16 != PIXEL_DATA:
+            return False
+        entry = self._entry(frame, missing)
+        return isinstance(entry, bytes) or is_kept(entry)
 
     def _passes(self, missing: Incomplete, entry: Entry) -> bool:
         """Tell whether the value of an element is dropped, or copied without being looked at."""
         if is_sequence(missing.code):
             return False
-        if entry is not KEEP:
+        if not is_kept(entry):
             return isinstance(entry, bytes)
         return vr_in(missing.code) in _BULK_VRS and (
             missing.code >> 32 == _PIXEL_GROUP or missing.end is None or missing.end > self._window
@@ -291,25 +314,35 @@ class Body:
             new = entry
         else:
             new = bytes(memoryview(self._buffer)[: missing.value])
-            if length & 1:
-                new = new[:-4] + (length + 1).to_bytes(4, "little" if frame.encoding.little_endian else "big")
-                self._pad = True
+            kept = length
+            if isinstance(entry, KeptPixels):
+                kept = entry.kept_bytes(missing.code >> 16, length, self._place(frame, b"", []))
+            if kept != length or kept & 1:
+                self._pad = bool(kept & 1)
+                new = new[:-4] + frame.encoding.length(kept + self._pad)
+                self._surplus, length = length - kept, kept
+                if self._surplus:
+                    self._kept_became_changed()
         self._out.append(new)
         self._consume(missing.value)
         self._pass = length
-        self._pass_drop = entry is not KEEP
+        self._pass_drop = isinstance(entry, bytes)
 
     def _began(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
         """Note that an element is written while it arrives, for the order and the counts."""
         frame.after = missing.code | 0xFFFF
         if frame.drop:
             return
-        if entry is KEEP:
+        if is_kept(entry):
             self._subject.kept += 1
         elif entry:
             self._subject.changed += 1
         else:
             self._subject.removed += 1
+
+    def _kept_became_changed(self) -> None:
+        self._subject.kept -= 1
+        self._subject.changed += 1
 
     # --- sequences ----------------------------------------------------------------------------
 
@@ -335,7 +368,7 @@ class Body:
 
     def _open_fragments(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
         self._began(frame, missing, entry)
-        drop = frame.drop or entry is not KEEP
+        drop = frame.drop or not is_kept(entry)
         if not drop:
             self._out.append(bytes(memoryview(self._buffer)[: missing.value]))
         elif not frame.drop:
@@ -344,6 +377,7 @@ class Body:
             self._out.append(entry)
         self._consume(missing.value)
         self._frames.append(_Frame("fragments", None, frame.plan, frame.encoding, drop))
+        self._comments = Comments()
 
     def _next_item(self, frame: _Frame) -> None:
         """Read an item header of a sequence or of encapsulated Pixel Data."""
@@ -355,6 +389,7 @@ class Body:
                 self._out.append(bytes(self._buffer[:8]))
             self._consume(8)
             self._frames.pop()
+            self._end_of_fragments()
             return
         if tag == SEQUENCE_END and frame.end == self._offset + 8:
             self._consume(8)  # left over where a length was put in for an undefined one
@@ -368,10 +403,19 @@ class Body:
                 self._out.append(bytes(self._buffer[:8]))
             self._consume(8)
             self._pass, self._pass_drop = n, frame.drop
+            frame.item += 1
+            if frame.item and self._comments is not None:  # behind the offset table
+                self._comments.begin()
             return
         self._budget.spend(0, 1)
         frame.item += 1
         self._item(frame, n)
+
+    def _end_of_fragments(self) -> None:
+        if self._comments is not None and self._comments.blanked:
+            self._subject.repairs.add(COMMENTS)
+            self._kept_became_changed()
+        self._comments = None
 
     def _item(self, frame: _Frame, n: int) -> None:
         """Rewrite an item that fits the window; open a longer one."""

@@ -63,7 +63,7 @@ class Summary:
     backslash between values), for path templates and conditions on the result.
     `original_uid_digest` is the keyed digest of the original SOP Instance UID, for recognizing a
     resent object. `cleaned` counts what action C took out. `findings` are those of validations and
-    checks that did not reject the object.
+    checks that did not reject the object, `repairs` words for what was wrong with it and was put right.
     """
 
     heading: Heading
@@ -74,6 +74,7 @@ class Summary:
     removed: int
     cleaned: int
     warnings: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

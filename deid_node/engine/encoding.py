@@ -126,6 +126,10 @@ class Encoding:
         """Return the header of an item of undefined length."""
         return self._pack_item(0xFFFE, 0xE000, UNDEFINED)
 
+    def length(self, count: int) -> bytes:
+        """Return the 32 bit length of a value."""
+        return self._pack_long(count)
+
     def tag_bytes(self, tag: int) -> bytes:
         """Return the four bytes with which an element of this tag begins."""
         return self._tag.pack(tag >> 16, tag & 0xFFFF)

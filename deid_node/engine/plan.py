@@ -7,7 +7,7 @@ are; the output is built from what the table allows, in every item of every sequ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -35,6 +35,7 @@ class Place:
     __slots__ = (
         "_charsets",
         "_creators",
+        "_described",
         "b",
         "depth",
         "elements",
@@ -66,6 +67,7 @@ class Place:
         self.depth: int = outer.depth + 1 if outer is not None else 0
         self._creators: dict[int, str] | None = None
         self._charsets: tuple[str, ...] | None = None
+        self._described: Mapping[int, bytes] = {}
 
     @property
     def creators(self) -> dict[int, str]:
@@ -81,6 +83,21 @@ class Place:
     def adopt_creators(self, creators: dict[int, str]) -> None:
         """Use the creators of a level whose beginning was processed before."""
         self._creators = {**creators, **self.creators}
+
+    def adopt_described(self, described: Mapping[int, bytes]) -> None:
+        """Use the image attributes of a level whose beginning was processed before."""
+        self._described = described
+
+    def raw(self, tag: int) -> bytes | None:
+        """Return the value bytes of an attribute of this level, None when absent."""
+        if self.outer is None:
+            return self.subject.facts.raw(tag)
+        for code, _, v, q in self.elements:
+            if code >> 16 >= tag:
+                if code >> 16 == tag:
+                    return self.b[v:q]
+                break
+        return self._described.get(tag)
 
     def adopt_charsets(self, charsets: tuple[str, ...]) -> None:
         """Use the character sets of a level whose beginning was processed before."""

@@ -400,6 +400,7 @@ class Rewrite:
             removed=subject.removed,
             cleaned=subject.cleaned,
             warnings=tuple(sorted(subject.warnings)),
+            repairs=tuple(sorted(subject.repairs)),
             findings=tuple(dict.fromkeys(subject.findings)),
         )
 

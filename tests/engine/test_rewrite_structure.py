@@ -297,7 +297,7 @@ def _encapsulated(*fragments: bytes, table: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("inside_icon", [False, True])
 def test_encapsulated_pixels_are_kept_fragment_by_fragment(inside_icon: bool) -> None:
-    pixels = _encapsulated(b"\xff\xd8one\0", b"", b"two!", table=b"\0\0\0\0\x10\0\0\0")
+    pixels = _encapsulated(b"\xff\xd8\xff\xdaone\0", b"", b"two!", table=b"\0\0\0\0\x10\0\0\0")
     element = EXPLICIT.sequence(0x00880200, EXPLICIT.item(pixels)) if inside_icon else pixels
     dataset = EXPLICIT.dataset(element)
 
