@@ -269,6 +269,29 @@ def test_an_input_that_cannot_be_is_told(
     assert main(["deidentify", *words]) in (ExitCode.NO_INPUT, ExitCode.USAGE)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["", "out"], "is empty; write ."),
+        ([str(CT), ""], "is empty; write ."),
+        ([str(CT), "ftp://x/y"], "ftp:// is neither read nor written"),
+        (["sftp://x/y", "out"], "sftp:// is neither read nor written"),
+    ],
+)
+def test_a_path_that_is_empty_or_of_another_scheme_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["deidentify", *words]) == ExitCode.USAGE
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_output_below_a_file_is_told_before_anything_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

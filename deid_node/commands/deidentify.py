@@ -114,6 +114,12 @@ def _is_remote(path: str) -> bool:
 
 
 def _check_paths(sources: list[str], target: str) -> None:
+    for path in (*sources, target):
+        if not path:
+            leave(ExitCode.USAGE, "An IN or OUT is empty; write . for the folder that you are in.")
+        if "://" in path and not _is_remote(path):
+            scheme = path.partition(":")[0]
+            leave(ExitCode.USAGE, f"{scheme}:// is neither read nor written; http, https and s3 are.")
     for source in sources:
         if _is_remote(source):
             continue
