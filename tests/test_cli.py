@@ -64,6 +64,25 @@ def test_a_wrong_command_line_is_told(words: list[str], tmp_path: Path) -> None:
     assert main(words) in (ExitCode.USAGE, ExitCode.NO_INPUT)
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["deidentify"], "deid-node deidentify [OPTIONS] IN... OUT\n"),
+        (["queue", "drop", "x"], "deid-node queue drop [OPTIONS] [ENTRY]...\n"),
+        (["quarantine", "keys"], "deid-node quarantine keys PRIVATE PUBLIC\n"),
+        (["profile", "import", "f", "--from", "x", "-o", "y"], "deid-node profile import [OPTIONS] FILE\n"),
+    ],
+)
+def test_the_usage_is_as_the_reference_has_it(
+    capsys: pytest.CaptureFixture[str], words: list[str], usage: str
+) -> None:
+    assert main(words) == ExitCode.USAGE
+
+    told = capsys.readouterr().err
+    assert f"Usage: {usage}" in told
+    assert "Value error" not in told
+
+
 def test_an_error_of_ours_is_told_without_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from deid_node.commands import (
     check,
     crosswalk,
@@ -22,8 +20,9 @@ from deid_node.commands import (
     table,
 )
 from deid_node.commands.terminal import say
+from deid_node.commands.usage import Commands
 
-app = typer.Typer(
+app = Commands(
     name="deid-node",
     help="A DICOM network node that de-identifies on the wire and loses nothing.",
     no_args_is_help=True,

@@ -14,6 +14,7 @@ import typer
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import complain, leave, print_json, print_table, say
+from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
     from deid_node.node.audit import AuditTrail
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from deid_node.node.crosswalk_vault import Vault
     from deid_node.settings import Settings
 
-app = typer.Typer(
+app = Commands(
     name="crosswalk",
     help="Who is behind a pseudonym. Needs the project key; every read is audited.",
     no_args_is_help=True,

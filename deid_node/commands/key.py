@@ -12,8 +12,9 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say
+from deid_node.commands.usage import Commands
 
-app = typer.Typer(
+app = Commands(
     name="key",
     help="The project key: make, rotate, show its epoch. No command prints it.",
     no_args_is_help=True,

@@ -10,14 +10,15 @@ import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.terminal import complain, leave, say
+from deid_node.commands.usage import Commands
 
-app = typer.Typer(
+app = Commands(
     name="procedure",
     help="Procedures in the Grand-Challenge JSON schema.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-build = typer.Typer(
+build = Commands(
     name="build",
     help="Build a procedure: base, then candidate, then worklist until it is empty, then final.",
     no_args_is_help=True,

@@ -9,8 +9,9 @@ import typer
 from deid_node.commands.options import Json
 from deid_node.commands.profile_import import import_profile
 from deid_node.commands.terminal import print_json, print_table, say
+from deid_node.commands.usage import Commands
 
-app = typer.Typer(
+app = Commands(
     name="profile", help="De-identification profiles.", no_args_is_help=True, rich_markup_mode=None
 )
 

@@ -13,11 +13,12 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import complain, leave, print_json, print_table, say
+from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
     from deid_node.node.quarantine import Note
 
-app = typer.Typer(
+app = Commands(
     name="quarantine",
     help="Objects that could not be de-identified, sealed to a public key.",
     no_args_is_help=True,

@@ -14,13 +14,12 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
+from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
     from deid_node.spool.desk import Desk, Outage, Selection
 
-app = typer.Typer(
-    name="queue", help="What waits for a destination: list, retry, drop.", rich_markup_mode=None
-)
+app = Commands(name="queue", help="What waits for a destination: list, retry, drop.", rich_markup_mode=None)
 
 
 class State(StrEnum):

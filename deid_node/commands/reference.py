@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from deid_node.commands.app import app
 from deid_node.commands.exit_codes import ExitCode
+from deid_node.commands.usage import words_of
 
 _HEAD = """\
 <!-- Made by `python -m deid_node.commands.reference`; change deid_node/commands instead. -->
@@ -40,21 +41,16 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 def _section(command: Any, path: str) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
-    usage = " ".join([path, *(["[OPTIONS]"] if options else []), *map(_metavar, arguments)])
+    usage = " ".join([path, *(["[OPTIONS]"] if options else []), *map(words_of, arguments)])
     help_text = re.sub(r"[ \t]*\n[ \t]*", "\n", (command.help or "").strip())
     lines = [f"## `{path}`", "", f"    {usage}", "", help_text, ""]
-    rows = [(f"`{_metavar(p)}`", p) for p in arguments]
+    rows = [(f"`{words_of(p)}`", p) for p in arguments]
     rows += [(", ".join(f"`{word}`" for word in (*p.opts, *p.secondary_opts)), p) for p in options]
     if rows:
         lines += ["| | | default |", "| --- | --- | --- |"]
         lines += [f"| {word} | {_told(p.help)} | {_default(p)} |" for word, p in rows]
         lines.append("")
     return "\n".join(lines)
-
-
-def _metavar(argument: Any) -> str:
-    text = str(argument.metavar or argument.name.upper())
-    return text if argument.required or text.startswith("[") else f"[{text}]"
 
 
 def _told(text: str | None) -> str:

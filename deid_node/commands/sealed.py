@@ -13,8 +13,9 @@ from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.queue import desk_of, span
 from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
+from deid_node.commands.usage import Commands
 
-app = typer.Typer(
+app = Commands(
     name="sealed",
     help="Originals that wait, encrypted, to be de-identified: list, release, drop.",
     no_args_is_help=True,

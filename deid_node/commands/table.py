@@ -16,15 +16,14 @@ from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Profile
 from deid_node.commands.queue import desk_of
 from deid_node.commands.terminal import complain, leave, say
+from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
     from deid_node.files.collect import Wanted
     from deid_node.files.input import Input
     from deid_node.profile.procedure import Procedure
 
-app = typer.Typer(
-    name="table", help="Lookup tables of profiles.", no_args_is_help=True, rich_markup_mode=None
-)
+app = Commands(name="table", help="Lookup tables of profiles.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
