@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,6 +122,97 @@ def _give_codes(settings: Settings, vault: Vault, links: list[Link]) -> None:
         if link.days is not None:
             given.append(("days", link.original, str(link.days)))
     RandomCodes(vault).put_all(given)
+
+
+@app.command()
+def forget(
+    value: Annotated[
+        str,
+        typer.Argument(
+            metavar="VALUE",
+            help="Patient ID, Study Instance UID, or what stands for one. - reads it from standard input.",
+        ),
+    ],
+    codes: Annotated[
+        bool,
+        typer.Option(
+            "--codes",
+            help="Also the random codes: what comes later gets new ones. Stop the node first.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    former: FormerKeys = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Delete what is recorded of a patient with its studies, or of a study, for good.
+
+    Objects that were delivered stay as they are; what comes later is recorded anew. Backups are not touched.
+    """
+    from deid_node.node.crosswalk import LinkKind
+
+    if value == "-":
+        value = sys.stdin.readline().strip()
+    with ExitStack() as opened:
+        crosswalk, vault, audit, settings = opened.enter_context(_open(config, former))
+        if codes:
+            opened.enter_context(_stopped(settings))
+        chosen, left = crosswalk.belonging(value)
+        index = vault.index("audit", value)[:8].hex()
+        _write(audit, "crosswalk-read", how="forget", digest=index, count=len(chosen))
+        if not chosen:
+            leave(ExitCode.INCOMPLETE, "The crosswalk does not know it; nothing was deleted.")
+        patients = sum(link.kind is LinkKind.PATIENT for link in chosen)
+        told = f"{patients} patients and {len(chosen) - patients} studies"
+        if not yes and not typer.confirm(f"{told} will be forgotten for good. Go on?", err=True):
+            leave(ExitCode.INTERRUPTED, "Nothing was deleted.")
+        _write(audit, "crosswalk-forgotten", how="asked", digest=index, count=len(chosen))
+        count = crosswalk.forget(chosen)
+        removed = _take_codes(settings, vault, chosen) if codes else 0
+    if as_json:
+        print_json({"links": count, "codes": removed, "left": left})
+    else:
+        say(f"{told} are forgotten{f', and {removed} codes' if removed else ''}.")
+    if left:
+        leave(
+            ExitCode.INCOMPLETE,
+            f"{left} studies stay: other patients have the same pseudonym, so nobody knows whose they are. "
+            "Name them by Study Instance UID.",
+        )
+
+
+@contextmanager
+def _stopped(settings: Settings) -> Iterator[None]:
+    """Keep the node from running: it has codes in memory that would come back."""
+    from deid_node.errors import SpoolError
+    from deid_node.spool.lock import lock
+
+    try:
+        held = lock(settings.spool_folder)
+    except FileNotFoundError:  # no node was ever here
+        yield
+        return
+    except SpoolError:
+        leave(ExitCode.UNAVAILABLE, "Stop the node first: it has codes in memory. Nothing was deleted.")
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _take_codes(settings: Settings, vault: Vault, links: list[Link]) -> int:
+    from deid_node.node.crosswalk import LinkKind
+    from deid_node.node.crosswalk_codes import RandomCodes
+    from deid_node.settings.records import PseudonymKind
+
+    if settings.pseudonyms is not PseudonymKind.RANDOM:
+        return 0
+    names = [
+        (kind, link.original)
+        for link in links
+        for kind in (("patient", "days") if link.kind is LinkKind.PATIENT else ("uid",))
+    ]
+    return RandomCodes(vault).remove(names)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ _ALERTS: Final[Mapping[str, tuple[Code, Outcome, str]]] = {
     "audit-messages-dropped": (a5.RECORDING_STOPPED, Outcome.SERIOUS, "audit messages dropped"),
     "crosswalk-read": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "crosswalk read"),
     "crosswalk-written": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "crosswalk written"),
+    "crosswalk-forgotten": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "crosswalk links deleted"),
     "values-decrypted": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "values decrypted"),
     "quarantine-read": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "quarantine read"),
     "quarantine-rerun": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "quarantine rerun"),

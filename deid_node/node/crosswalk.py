@@ -7,7 +7,7 @@ holds one row for each patient and study and what stands for it, sealed (see `cr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -23,6 +23,8 @@ _NAMES_KEPT: Final = 16
 _IDS_OF_ONE: Final = 16
 _ASKED_AGAIN_S: Final = 60.0
 _PATIENTS_AT_HAND: Final = 10_000
+_AT_A_TIME: Final = 1000
+_DAY_S: Final = 86400.0
 
 
 class LinkKind(StrEnum):
@@ -75,6 +77,8 @@ class Crosswalk:
         Raises:
             SpoolError: it cannot be written; the object must not be acknowledged.
         """
+        if self._vault.has_changed_elsewhere():  # somebody may have let it forget
+            self._forget_what_is_at_hand()
         name = original.patient_name if self._names else ""
         patient = (LinkKind.PATIENT, original.patient_id, pseudonym, original.days, name)
         study = (LinkKind.STUDY, original.study_uid, study_uid, None, "")
@@ -190,8 +194,90 @@ class Crosswalk:
         Raises:
             SpoolError: the file cannot be read, or the key of a row's epoch is not here.
         """
+        return sorted((link for _, link in self._all()), key=lambda link: link.at)
+
+    def belonging(self, value: str) -> tuple[list[Link], int]:
+        """Return what goes with an identifier or pseudonym, and how many studies cannot be told apart.
+
+        A patient takes its studies along. Where other patients have the same pseudonym, which a profile can
+        make a constant, nobody knows whose the studies under it are: these are only counted.
+
+        Raises:
+            SpoolError: the file cannot be read, or the key of a row's epoch is not here.
+        """
+        chosen = {_named(link): link for link in self.lookup(value)}
+        pseudonyms = {link.pseudonym for link in chosen.values() if link.kind is LinkKind.PATIENT}
+        if not pseudonyms:
+            return list(chosen.values()), 0
+        shared: set[str] = set()
+        studies: dict[tuple[str, ...], Link] = {}
+        for _, link in self._all():
+            if link.kind is LinkKind.PATIENT:
+                if link.pseudonym in pseudonyms and _named(link) not in chosen:
+                    shared.add(link.pseudonym)
+            elif link.patient in pseudonyms:
+                studies[_named(link)] = link
+        chosen.update((name, link) for name, link in studies.items() if link.patient not in shared)
+        return list(chosen.values()), len(studies.keys() - chosen.keys())
+
+    def forget(self, links: Iterable[Link]) -> int:
+        """Delete links for good and return how many were there.
+
+        Raises:
+            SpoolError: nothing of them was deleted.
+        """
+        vault = self._vault
+        rows = [
+            pair
+            for link in links
+            for pair in zip(
+                vault.indices(link.kind, link.original),
+                vault.indices(f"{link.kind}/pseudonym", link.pseudonym),
+                strict=True,
+            )
+        ]
+        return self._delete(rows)
+
+    def forget_older(self, days: float, now: float) -> int:
+        """Delete the links that were recorded first so many days before `now`, in seconds since 1970.
+
+        Rows whose key is not here stay: nobody can read how old they are, nor anything else of them.
+
+        Raises:
+            SpoolError: the file cannot be read or written.
+        """
+        before = now - days * _DAY_S
+        old = [row for row, link in self._all(only_readable=True) if link.at < before]
+        return sum(self._delete(old[at : at + _AT_A_TIME]) for at in range(0, len(old), _AT_A_TIME))
+
+    def _delete(self, rows: Iterable[tuple[bytes, bytes]]) -> int:
+        deleted = 0
         with self._vault.transaction() as conn:
-            return sorted(self._links(conn.execute("SELECT * FROM link")), key=lambda link: link.at)
+            for row in rows:
+                deleted += conn.execute("DELETE FROM link WHERE lookup = ? AND reverse = ?", row).rowcount
+        self._forget_what_is_at_hand()
+        if deleted:
+            self._vault.flush()
+        return deleted
+
+    def _forget_what_is_at_hand(self) -> None:
+        self._recorded.clear()
+        self._at_hand.clear()
+
+    def _all(self, *, only_readable: bool = False) -> Iterator[tuple[tuple[bytes, bytes], Link]]:
+        """Yield all rows, in transactions so short that a node beside it can write."""
+        query = "SELECT * FROM link WHERE (lookup, reverse) > (?, ?) ORDER BY lookup, reverse LIMIT ?"
+        after = (b"", b"")
+        while True:
+            with self._vault.transaction() as conn:
+                rows = conn.execute(query, (*after, _AT_A_TIME)).fetchall()
+            for row in rows:
+                if not only_readable or self._vault.has_key(row[2]):
+                    [link] = self._links([row])
+                    yield (row[0], row[1]), link
+            if len(rows) < _AT_A_TIME:
+                return
+            after = rows[-1][:2]
 
     def _find(self, conn: Any, link: Link) -> tuple[bytes, Link, bytes] | None:
         vault = self._vault
@@ -210,6 +296,10 @@ class Crosswalk:
             content = self._vault.unseal(lookup + reverse, epoch, sealed)
             kind = LinkKind(content.pop("kind"))
             yield Link(kind=kind, epoch=epoch, **content)
+
+
+def _named(link: Link) -> tuple[str, ...]:
+    return (link.kind, link.original, link.pseudonym)
 
 
 def _merged(known: Link, link: Link) -> Link:

@@ -135,6 +135,24 @@ class RandomCodes:
                 added += 1
         return added
 
+    def remove(self, given: Iterable[tuple[str, str]]) -> int:
+        """Delete codes: kind, original; returns how many were there.
+
+        No process that has them in memory may run: it would go on by them.
+
+        Raises:
+            SpoolError: nothing of them was deleted.
+        """
+        vault = self._vault
+        deleted = 0
+        with vault.transaction() as conn:
+            for kind, original in given:
+                for lookup in vault.indices(f"code/{kind}", original):
+                    deleted += conn.execute("DELETE FROM code WHERE lookup = ?", (lookup,)).rowcount
+        self._known.clear()
+        vault.flush()
+        return deleted
+
     def _insert(self, conn: sqlite3.Connection, kind: str, original: str, code: str) -> None:
         vault = self._vault
         lookup = vault.index(f"code/{kind}", original)

@@ -73,6 +73,7 @@ class Vault:
         self._keys = {epoch: _Keys(key) for epoch, key in ring.items()}
         self._conn: sqlite3.Connection | None = None
         self._pid = 0
+        self._seen = -1
         with self.transaction() as conn:
             found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -114,6 +115,30 @@ class Vault:
         content: dict[str, Any] = json.loads(text)
         return content
 
+    def has_key(self, epoch: str) -> bool:
+        """Tell whether rows of an epoch can be read."""
+        return epoch in self._keys
+
+    def has_changed_elsewhere(self) -> bool:
+        """Tell whether another process has written since this was asked last, or nobody has asked yet.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self.lock:
+            try:
+                conn = self._connection()
+                version = conn.execute("PRAGMA data_version").fetchone()[0]
+            except (sqlite3.Error, OSError) as error:
+                raise SpoolError(f"The crosswalk cannot be used ({type(error).__name__}).") from error
+            seen, self._seen = self._seen, version
+        return bool(seen != version)
+
+    def flush(self) -> None:
+        """Let nothing that was deleted lie in the write-ahead log, unless another process reads it now."""
+        with self.lock, contextlib.suppress(sqlite3.Error, OSError):
+            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def missing_epochs(self, table: str) -> list[str]:
         """Return the epochs of rows whose key is not here."""
         with self.transaction() as conn:
@@ -150,6 +175,7 @@ class Vault:
 
     def _connection(self) -> sqlite3.Connection:
         if self._conn is None or self._pid != os.getpid():  # SQLite must not be used across a fork
+            self._seen = -1  # versions of two connections are not comparable
             self._conn, self._pid = _connect(self.path, durable=self._durable), os.getpid()
         return self._conn
 

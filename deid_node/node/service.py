@@ -426,18 +426,28 @@ def _make_quarantine(settings: Settings) -> Quarantine | None:
 
 def _seldom(settings: Settings, records: Records) -> list[Callable[[], None]]:
     """Return what is to be done every hour or so."""
-    days, folder = settings.quarantine.keep_days, settings.quarantine_folder
-    if days is None:
-        return []
+    days, folder, link_days = (
+        settings.quarantine.keep_days,
+        settings.quarantine_folder,
+        settings.crosswalk.keep_days,
+    )
 
     def purge_quarantine() -> None:
-        old = expired(folder, days)
+        old = [] if days is None else expired(folder, days)
         if old:
             records.tell("quarantine-purged", how="age", ids=old)
             purge(folder, old)
             _LOG.info("node.quarantine_purged", count=len(old))
 
-    return [purge_quarantine]
+    def purge_crosswalk() -> None:
+        if records.crosswalk is None or link_days is None:
+            return
+        count = records.crosswalk.forget_older(link_days, time.time())
+        if count:
+            records.tell("crosswalk-forgotten", how="age", count=count)
+            _LOG.info("node.crosswalk_forgotten", count=count)
+
+    return [purge_quarantine, purge_crosswalk]
 
 
 def _make_acceptor(

@@ -31,6 +31,11 @@ class CrosswalkSettings(Section):
         description="Folder of the crosswalk and of random codes; best on a volume without the key. "
         "Unset: `<state>/crosswalk`.",
     )
+    keep_days: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Days after which a link is forgotten, counted from its first record; the codes of "
+        '`pseudonyms = "random"` stay. Unset: never.',
+    )
 
 
 class SyslogSettings(Section):
