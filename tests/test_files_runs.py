@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,15 @@ def test_several_sources_may_be_named(tree: Path, tmp_path: Path) -> None:
     )
 
     assert [result.outcome for result in results] == [Outcome.DEIDENTIFIED] * 3
+
+
+def test_a_pipe_in_a_tree_is_told_and_not_waited_for(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tree / "pipe.dcm")
+
+    results = {Path(result.source).name: result for result in run(tree, tmp_path / "out")}
+
+    assert (results["pipe.dcm"].outcome, results["pipe.dcm"].reason) == (Outcome.SKIPPED, "is no regular file")
+    assert results["top.dcm"].outcome is Outcome.DEIDENTIFIED
 
 
 def test_a_dry_run_says_where_results_would_be_and_writes_nothing(tree: Path, tmp_path: Path) -> None:
