@@ -7,6 +7,7 @@ is shown of a web address has neither its query nor a user, which may be secrets
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from deid_node.errors import ConfigurationError
 from deid_node.files.store import Bucket, bucket_of
 from deid_node.files.web import get
+from deid_node.node.part10 import NotDicom
 
 
 class Input(Protocol):
@@ -43,10 +45,11 @@ class Input(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file of this machine."""
+    """A file of this machine; a pipe only where it was named itself: nobody may ever write into it."""
 
     path: Path
     relative: PurePosixPath
+    may_be_pipe: bool = False
 
     @property
     def shown(self) -> Path:
@@ -60,8 +63,14 @@ class LocalFile:
         return status.st_size, status.st_mtime_ns
 
     def open(self) -> BinaryIO:
-        """Open the file."""
-        return self.path.open("rb")
+        """Open the file. Raises NotDicom for what is none, as a pipe in a tree."""
+        if self.may_be_pipe:
+            return self.path.open("rb")
+        stream = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            stream.close()
+            raise NotDicom("is no regular file")
+        return stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +212,7 @@ def _local(source: Path, without: Path | None) -> Iterator[Input]:
         for path in files_below(source, without=without):
             yield LocalFile(path, PurePosixPath(path.relative_to(source).as_posix()))
     elif source.exists():
-        yield LocalFile(source, PurePosixPath(source.name))
+        yield LocalFile(source, PurePosixPath(source.name), may_be_pipe=True)
     else:
         raise ConfigurationError(f"{source}: there is no such file or folder.")
 
