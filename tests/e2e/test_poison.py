@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from deid_node.dimse.association import StoreAnswer
+from deid_node.dimse.reception import Swallowed
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
+from deid_node.errors import SpoolError
 from deid_node.node.suspects import Suspects
 from deid_node.spool import Desk
 from tests.e2e.running import RunningNode
@@ -90,3 +93,17 @@ def test_what_is_left_of_a_file_after_a_power_cut_stops_no_start(tmp_path: Path,
     assert suspects.died_of == ""
     assert not suspects.is_poison(b"x" * 32)
     suspects.close()
+
+
+def test_what_a_running_process_notes_is_left_alone_by_another(tmp_path: Path) -> None:
+    suspects = Suspects.open(tmp_path)
+    suspects.watch(b"x" * 32, Swallowed(StoreAnswer(StoreStatus.SUCCESS)))
+    noted = (tmp_path / "at-work").read_bytes()
+
+    with pytest.raises(SpoolError, match="Another deid_node"):
+        Suspects.open(tmp_path)
+
+    assert b"x" * 32 in noted
+    assert (tmp_path / "at-work").read_bytes() == noted
+    suspects.close()
+    Suspects.open(tmp_path).close()
