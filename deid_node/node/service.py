@@ -278,6 +278,7 @@ class Node:
 
         Raises:
             ConfigurationError: the state folder cannot be used.
+            SpoolError: another node runs on it.
         """
         folder = self.settings.state / "faults"
         try:

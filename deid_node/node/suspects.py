@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from deid_node.dimse.association import ObjectIntake, StoreAnswer
+from deid_node.spool.lock import lock
 
 _DEATHS: Final = 2
 _REMEMBERED_S: Final = 86400.0
@@ -34,12 +35,15 @@ _CAUSE: Final = re.compile(r"^Fatal Python error: ([A-Za-z ]{1,40})", re.MULTILI
 class Suspects:
     """The objects at work, and those that the process died over within a day. `open` makes one."""
 
-    def __init__(self, known: dict[str, tuple[int, float]], at_work: mmap.mmap, trace: IO[str]) -> None:
+    def __init__(
+        self, known: dict[str, tuple[int, float]], at_work: mmap.mmap, trace: IO[str], lock_fd: int
+    ) -> None:
         """For `open` only."""
         self.died_of = ""
         self._known = known
         self._at_work = at_work
         self._trace = trace
+        self._lock_fd = lock_fd
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
 
@@ -50,10 +54,20 @@ class Suspects:
         `died_of` is the signal in words, "" when it did not die by a fault of its own.
 
         Raises:
+            SpoolError: another process notes its objects here.
             OSError: the folder cannot be used.
         """
         for made in (folder.parent, folder):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock_fd = lock(folder, "state")  # the other's notes are mapped: cut short they would end it
+        try:
+            return cls._watching(folder, lock_fd)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+
+    @classmethod
+    def _watching(cls, folder: Path, lock_fd: int) -> Suspects:
         told = _read(folder / "fault").decode("ascii", errors="replace")
         now = time.time()
         known = {
@@ -71,7 +85,7 @@ class Suspects:
             os.close(at_work)
         trace = os.fdopen(os.open(folder / "fault", _ANEW | os.O_WRONLY, 0o600), "w")
         faulthandler.enable(trace)  # of all threads: only then it names the one that died
-        suspects = cls(known, memory, trace)
+        suspects = cls(known, memory, trace, lock_fd)
         cause = _CAUSE.search(told)
         suspects.died_of = cause[1] if cause else ""
         return suspects
@@ -82,6 +96,7 @@ class Suspects:
             faulthandler.disable()
             self._trace.close()
             self._at_work.close()
+            os.close(self._lock_fd)
 
     def is_poison(self, digest: bytes) -> bool:
         """Whether the process died over this object twice within a day."""

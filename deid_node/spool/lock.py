@@ -1,4 +1,4 @@
-"""One process has a spool: the lock that dies with its owner."""
+"""One process has a folder: the lock that dies with its owner."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from deid_node.errors import SpoolError
 
 
-def lock(folder: Path) -> int:
-    """Take the lock of a spool; it is given back when the descriptor is closed.
+def lock(folder: Path, what: str = "spool") -> int:
+    """Take the lock of a folder; it is given back when the descriptor is closed.
 
     Raises:
         SpoolError: another process has it.
@@ -20,5 +20,5 @@ def lock(folder: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(fd)
-        raise SpoolError(f"Another deid_node has the spool {folder} open.") from error
+        raise SpoolError(f"Another deid_node has the {what} {folder} open.") from error
     return fd
