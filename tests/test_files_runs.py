@@ -95,7 +95,8 @@ def test_a_pipe_in_a_tree_is_told_and_not_waited_for(tree: Path, tmp_path: Path)
 
     results = {Path(result.source).name: result for result in run(tree, tmp_path / "out")}
 
-    assert (results["pipe.dcm"].outcome, results["pipe.dcm"].reason) == (Outcome.SKIPPED, "is no regular file")
+    told = results["pipe.dcm"]
+    assert (told.outcome, told.reason) == (Outcome.SKIPPED, "is no regular file")
     assert results["top.dcm"].outcome is Outcome.DEIDENTIFIED
 
 

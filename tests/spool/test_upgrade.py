@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.spool import Delivered, Selection, Spool, check, open_checked
+from deid_node.spool import CommitKind, Delivered, Selection, Spool, check, open_checked
 from deid_node.spool.recovery import INCOMING, OBJECTS, place
 from deid_node.spool.schema import LEDGER, MIGRATIONS, VERSION
-from tests.spool.objects import META, dataset, objects_in
+from tests.spool.objects import META, dataset, objects_in, put
 
 OBJECTS_IN_ALL = 1000
 WAITING = ("pending", "leased", "deferred")
@@ -105,3 +105,15 @@ def test_an_upgrade_delivers_what_waits_and_keeps_the_state_of_the_rest(tmp_path
     assert waits_for_a_person == before["held"] + before["refused"]
     kept = sum(before[state] for state in ("held", "refused", "uncommitted", "asked"))
     assert len(objects_in(tmp_path)) >= kept  # and those that were done with and kept for a while
+
+
+def test_an_object_that_comes_again_after_an_upgrade_is_recognized(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, durable=False)
+    put(spool, 1)
+    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER)) as conn:
+        conn.execute("UPDATE item SET digest = ?", (hashlib.sha256(META + dataset(1)).digest(),))
+        conn.commit()
+    again, other = put(spool, 1), put(spool, 1, content=dataset(2))
+    spool.close()
+
+    assert (again.kind, other.kind) == (CommitKind.DUPLICATE, CommitKind.REVISION)
