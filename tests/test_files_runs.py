@@ -294,6 +294,44 @@ def test_the_private_list_has_what_stays_and_is_its_owners_only(
     assert "identifies patients" in told.err
 
 
+@pytest.mark.parametrize("value", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\tx"])
+def test_no_cell_of_the_private_list_is_a_formula(tree: Path, tmp_path: Path, value: str) -> None:
+    (tmp_path / "site.toml").write_text('name = "site"\nextends = ["basic"]\n[unlisted]\nprivate = "K"\n')
+    ds = pydicom.dcmread(tree / "top.dcm")
+    ds.private_block(0x0099, "=ACME", create=True).add_new(0x01, "UT", value)
+    ds.save_as(tree / "top.dcm")
+    listed = tmp_path / "review.csv"
+    words = ["deidentify", "-p", str(tmp_path / "site.toml"), "--private-list", str(listed)]
+
+    assert main([*words, str(tree / "top.dcm"), str(tmp_path / "out.dcm")]) == ExitCode.OK
+
+    with listed.open(newline="") as stream:
+        cells = [(row["creator"], row["value"]) for row in csv.DictReader(stream)]
+    assert ("'=ACME", f"'{value}") in cells
+    assert not [cell for row in cells for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_the_private_list_names_what_resume_passed_over(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site.toml").write_text('name = "site"\nextends = ["basic"]\n[unlisted]\nprivate = "K"\n')
+    words = ["deidentify", "-p", str(tmp_path / "site.toml"), "--resume", str(tmp_path / "done.jsonl")]
+    source, out = str(tree / "top.dcm"), str(tmp_path / "out")
+    lists = [tmp_path / "one.csv", tmp_path / "two.csv"]
+
+    codes = [main([*words, "--private-list", str(listed), source, out]) for listed in lists]
+
+    assert codes == [ExitCode.OK] * 2
+    rows = [list(csv.DictReader(listed.read_text().splitlines())) for listed in lists]
+    assert len(rows[0]) == 179
+    assert all(row["path"] for row in rows[0])
+    [passed] = rows[1]
+    assert (passed["source"], passed["path"]) == (rows[0][0]["source"], "")
+    assert passed["result"] == rows[0][0]["result"]
+    assert passed["value"] == "not listed: unchanged since an earlier run"
+    assert "1 objects are not listed" in capsys.readouterr().err
+
+
 def test_a_private_list_that_is_there_is_not_replaced(tree: Path, tmp_path: Path) -> None:
     listed = tmp_path / "review.csv"
     listed.write_text("mine")
