@@ -47,11 +47,21 @@ def digest_of(fd: int) -> bytes:
 
 def is_content(fd: int, digest: bytes) -> bool:
     """Whether an open file has the content with this digest, of either length. Raises OSError."""
-    if len(digest) != _SHA256_BYTES:
+    if not is_former(digest):
         return digest_of(fd) == digest
+    return former_digest_of(fd) == digest
+
+
+def is_former(digest: bytes) -> bool:
+    """Whether a digest is one of a ledger before version 6."""
+    return len(digest) == _SHA256_BYTES
+
+
+def former_digest_of(fd: int) -> bytes:
+    """Return the digest of a whole open file as ledgers before version 6 have it. Raises OSError."""
     former = hashlib.sha256()
     _read_into(former, fd)
-    return former.digest() == digest
+    return former.digest()
 
 
 def _read_into(content: _Hash, fd: int) -> None:

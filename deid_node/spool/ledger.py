@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from deid_node.engine.deidentified import Summary
 from deid_node.spool import counts
+from deid_node.spool.content import is_former
 from deid_node.spool.entry import SERIES, STUDY, Commit, CommitKind, Entry, Origin, Refusal
 from deid_node.spool.outcomes import (
     SETTLED,
@@ -33,7 +34,10 @@ _SETTLED: Final = ", ".join(f"'{state}'" for state in sorted(SETTLED))
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An object whose file is complete and has its final name."""
+    """An object whose file is complete and has its final name.
+
+    `former_digest` is that of ledgers before version 6, made where a row of one is compared.
+    """
 
     object: str
     digest: bytes
@@ -47,6 +51,11 @@ class Arrival:
     at: float
     epoch: str = ""
     original: int = 0
+    former_digest: bytes = b""
+
+
+class FormerDigestNeeded(Exception):
+    """The object came before under the program that told contents by SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,9 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
 
     It is recognized by the keyed digest of its original SOP Instance UID within its route. Equal to
     the latest revision: a duplicate. Otherwise a new revision, delivered after the one before it.
+
+    Raises:
+        FormerDigestNeeded: to tell which.
     """
     if new.original:
         conn.execute("DELETE FROM sealed WHERE id = ?", (new.original,))
@@ -87,7 +99,9 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
     if latest is None:
         return _insert(conn, new, uid_digest, CommitKind.NEW, 0, None)
     item, digest, revision, state = latest
-    if digest == new.digest:
+    if is_former(digest) and new.object and not new.former_digest:
+        raise FormerDigestNeeded
+    if digest in (new.digest, new.former_digest):
         return _recognize(conn, new, item, revision, state)
     return _insert(conn, new, uid_digest, CommitKind.REVISION, revision + 1, item)
 

@@ -13,12 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from deid_node.errors import SpoolError
 from deid_node.spool import ledger, passing, schema
+from deid_node.spool.content import former_digest_of
 from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
@@ -320,15 +321,13 @@ class Spool:
                 left for the next start, which compares it with the rows that did become durable.
         """
         path = place(arrival.object)
-        work = Work(
-            lambda conn: ledger.record(conn, arrival),
-            folder=os.path.dirname(path),
-            deadline=deadline,
-            undo=ledger.withdraw,
-        )
         try:
-            recorded = self._writer.run(work)
-        except (SpoolError, sqlite3.Error) as error:
+            try:
+                recorded, late = self._run_record(arrival, deadline)
+            except ledger.FormerDigestNeeded:
+                arrival = replace(arrival, former_digest=self._former_digest(path))
+                recorded, late = self._run_record(arrival, deadline)
+        except (SpoolError, sqlite3.Error, OSError) as error:
             if self._writer.failed is None:
                 self.unlink(path)
             raise (
@@ -338,9 +337,26 @@ class Spool:
             self.unlink(path)
         for destination in recorded.wanted_by:
             self.ring(destination)
-        if work.late:
+        if late:
             raise TooLate("The object was durable too late.")
         return recorded.commit
+
+    def _run_record(self, arrival: ledger.Arrival, deadline: Deadline | None) -> tuple[ledger.Recorded, bool]:
+        """Write the rows of an arrival; return what was decided, and whether it was too late."""
+        work = Work(
+            lambda conn: ledger.record(conn, arrival),
+            folder=os.path.dirname(place(arrival.object)),
+            deadline=deadline,
+            undo=ledger.withdraw,
+        )
+        return self._writer.run(work), work.late
+
+    def _former_digest(self, path: str) -> bytes:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.root_fd)
+        try:
+            return former_digest_of(fd)
+        finally:
+            os.close(fd)
 
     def record_passed(self, passed: ledger.Arrival, status: int, *, warning: bool) -> Commit:
         """Commit the rows of an object that went straight through to its destination, and has no file.
