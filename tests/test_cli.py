@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import stat
@@ -188,6 +189,20 @@ def test_a_template_names_one_file_as_it_names_a_tree(
     assert result == out / "CT" / f"{pydicom.dcmread(result).SOPInstanceUID}.dcm"
     assert main(["deidentify", str(CT), str(result), "-t", "{Modality}.dcm"]) == ExitCode.USAGE
     assert "with --template, --leaf and --resume OUT is a folder" in capsys.readouterr().err
+
+
+def test_a_profile_that_keeps_the_identity_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(f'state = "{tmp_path}"\nprofile = "routing"\n')
+
+    main(["deidentify", "-p", "routing", str(CT), str(tmp_path / "out.dcm")])
+    main(["check", "-c", str(config)])
+
+    told = capsys.readouterr()
+    assert "NOT DE-IDENTIFIED: under the profile routing" in told.err
+    assert "-> out (NOT DE-IDENTIFIED)" in told.out
 
 
 def test_a_run_that_finds_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -445,6 +460,25 @@ def test_help_is_there_in_time() -> None:
 
     assert done.returncode == 0
     assert time.monotonic() - began < 5
+
+
+def test_a_table_on_a_terminal_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deid_node.commands.terminal import print_table
+
+    uid = "2.25." + "1234567890" * 3
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "dumb")
+
+    print_table(("entry", "object"), [(1, uid), (2, uid)])
+
+    shown = "".join(
+        line.removeprefix("1").removeprefix("2").strip() for line in screen.getvalue().splitlines()
+    )
+    assert shown.count(uid) == 2
+    assert "…" not in shown
 
 
 def test_the_queue_can_be_asked_for_every_state_there_is() -> None:

@@ -14,7 +14,7 @@ import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import complain, leave, print_json, print_table, say
+from deid_node.commands.terminal import complain, leave, leave_unwritten, print_json, print_table, say
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def export(
         try:
             write_links(target, links)
         except OSError as error:
-            leave(ExitCode.CANNOT_CREATE, f"{target}: cannot be written ({error.strerror}).")
+            leave_unwritten(target, error)
     say(f"{target} holds {len(links)} links in clear.")
 
 

@@ -106,6 +106,8 @@ def deidentify(
         listed.write(results)
     procedure = deidentifier.procedure
     told = f"{procedure.name} {procedure.version}".strip()
+    if not procedure.identity_removed:
+        complain(f"NOT DE-IDENTIFIED: under the profile {told} results keep the identity of the patient.")
     _report(results, told, as_json=as_json, single=single, dry_run=dry_run)
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deid_node.commands.exit_codes import ExitCode
-from deid_node.commands.terminal import complain, leave
+from deid_node.commands.terminal import complain, leave_unwritten
 
 if TYPE_CHECKING:
     from deid_node.files.result import FileResult
@@ -31,10 +30,8 @@ class PrivateFile:
         self._path = path
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            leave(ExitCode.CANNOT_CREATE, f"{path}: is there already, and is not replaced.")
         except OSError as error:
-            leave(ExitCode.CANNOT_CREATE, f"{path}: cannot be written ({error.strerror}).")
+            leave_unwritten(path, error)
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="")
 
     def write(self, results: Iterable[FileResult]) -> None:

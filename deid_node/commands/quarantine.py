@@ -12,7 +12,7 @@ import typer
 from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import complain, leave, print_json, print_table, say
+from deid_node.commands.terminal import complain, leave, leave_unwritten, print_json, print_table, say
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def keys(
     try:
         make_key_pair(private, public)
     except OSError as error:
-        leave(ExitCode.CANNOT_CREATE, f"{error.filename}: cannot be written ({error.strerror}).")
+        leave_unwritten(error.filename, error)
     say(f"{private} reads what is sealed to {public}. Without it, quarantined objects are lost.")
 
 

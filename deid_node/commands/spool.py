@@ -68,6 +68,8 @@ def restore(
     settings = load_settings(config).settings
     if not settings.spool_folder.is_dir():
         leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool.")
+    if not source.is_file():
+        leave(ExitCode.NO_INPUT, f"{source}: there is no such file.")
     targets = destinations_of_found(settings, destinations or [])
     read = object_reader(settings, targets)
     envelopes = open_envelopes(settings)

@@ -15,7 +15,7 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Profile
 from deid_node.commands.queue import desk_of
-from deid_node.commands.terminal import complain, leave, say
+from deid_node.commands.terminal import complain, leave, leave_unwritten, say
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _write(output: Path, heads: list[str], rows: Mapping[str, str]) -> None:
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        leave(ExitCode.CANNOT_CREATE, f"{output}: cannot be written ({error.strerror}).")
+        leave_unwritten(output, error)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(heads)

@@ -35,6 +35,13 @@ def leave(code: ExitCode, problem: str = "") -> NoReturn:
     raise typer.Exit(int(code))
 
 
+def leave_unwritten(path: object, error: OSError) -> NoReturn:
+    """End the command because a file could not be made; one that is there is none of our business."""
+    if isinstance(error, FileExistsError):
+        leave(ExitCode.CANNOT_CREATE, f"{path}: is there already, and is not replaced.")
+    leave(ExitCode.CANNOT_CREATE, f"{path}: cannot be written ({error.strerror}).")
+
+
 def tell_count(count: int, word: str, said: str, chosen: Collection[int], *, as_json: bool) -> None:
     """Say how many were meant; numbers that chose nothing are told, and leave with INCOMPLETE.
 
@@ -61,7 +68,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # UIDs and paths are there to be copied: nothing is cut
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     Console().print(table)

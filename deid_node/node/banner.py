@@ -39,7 +39,7 @@ def banner(
         profile = f"{procedure.name} {procedure.version}".strip() if procedure else route.profile
         lines.append(
             f"Route:     {name}: {', '.join(route.called)} -> {_kept(route)}{profile} -> "
-            f"{', '.join(route.destinations)}{_besides(route)}"
+            f"{', '.join(route.destinations)}{_besides(route, procedure)}"
         )
     for name, destination in settings.effective_destinations.items():
         if isinstance(destination, FolderSettings):
@@ -52,9 +52,11 @@ def banner(
     return lines
 
 
-def _besides(route: RouteSettings) -> str:
+def _besides(route: RouteSettings, procedure: Procedure | None) -> str:
     """Return what a route does otherwise than by default."""
     told = []
+    if procedure is not None and not procedure.identity_removed:
+        told.append("NOT DE-IDENTIFIED")
     if route.acknowledge is Acknowledge.THROUGH:
         told.append("acknowledged when passed on")
     if route.on_hold is OnHold.SEAL:

@@ -20,5 +20,5 @@ def lock(folder: Path, what: str = "spool") -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(fd)
-        raise SpoolError(f"Another deid_node has the {what} {folder} open.") from error
+        raise SpoolError(f"Another deid_node has the {what} {folder} open; stop it first.") from error
     return fd
