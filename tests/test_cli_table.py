@@ -62,7 +62,7 @@ def test_dc28_the_values_of_an_attribute_are_listed_to_be_filled_in(tree: Path, 
 
 
 def test_dc28_a_profile_says_what_its_table_must_cover(tree: Path, tmp_path: Path) -> None:
-    (tmp_path / "site.toml").write_text(PROFILE)
+    (tmp_path / "site.toml").write_text(PROFILE.replace("[set]", 'ReferencedPatientSequence = "K"\n[set]'))
     (tmp_path / "ids.csv").write_text("old,new\nP2,S-2\nP9,S-9\n")
     out = tmp_path / "more.csv"
 
@@ -80,6 +80,21 @@ def test_dc28_a_profile_says_what_its_table_must_cover(tree: Path, tmp_path: Pat
         "Doe^a": "",
         "Doe^b": "",
     }
+
+
+def test_dc28_what_stands_in_a_sequence_that_goes_need_not_be_covered(tree: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "site.toml"
+    profile.write_text(PROFILE)
+    (tmp_path / "ids.csv").write_text("old,new\n")
+    first = tmp_path / "first.csv"
+
+    main(["table", "collect", "-p", str(profile), "--table", "ids", "-o", str(first), str(tree)])
+
+    asked = [old for old, _ in rows(first)[1:]]
+    assert "P2" in asked and "P3" not in asked
+    with (tmp_path / "ids.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["old", "new"], *([old, f"N{at}"] for at, old in enumerate(asked))])
+    assert main(["deidentify", "-p", str(profile), str(tree), str(tmp_path / "out")]) == ExitCode.OK
 
 
 def test_dc28_a_table_that_was_filled_in_serves_the_second_pass(tree: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from deid_node.errors import SOPClassNotSupported
 from deid_node.files.input import Input
-from deid_node.profile.procedure import Call, Procedure, Table
+from deid_node.profile.procedure import Action, Procedure, Table
 from deid_node.profile.template import Field, Template
 
 _HEADER_BYTES: Final = 64 << 20
@@ -34,10 +34,20 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which attributes are collected: at every depth, or only at the top of the object."""
+    """Which attributes are collected: at every depth, or only at the top of the object.
+
+    Nothing is looked up inside a sequence that all of `tables` remove or empty.
+    """
 
     anywhere: frozenset[int] = frozenset()
     on_top: frozenset[int] = frozenset()
+    tables: tuple[Table, ...] = ()
+
+    def opens(self, tag: int) -> bool:
+        """Tell whether the items of a sequence may be looked into; those of private ones always are."""
+        if tag >> 16 & 1 or not self.tables:
+            return True
+        return any(table.rule_for(tag, "SQ").action not in (Action.X, Action.Z) for table in self.tables)
 
 
 def collect(inputs: Iterable[Input], wanted: Wanted | Procedure, table: str = "") -> Collected:
@@ -71,7 +81,9 @@ def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:
     """Return the attributes whose values a procedure looks up in a table, for one SOP class."""
     anywhere: set[int] = set()
     on_top: set[int] = set()
-    for tag, call in _calls(procedure, sop_class_uid):
+    tables = _tables(procedure, sop_class_uid)
+    calls = [(tag, rule.call) for table in tables for tag, rule in table.rules.items() if rule.call]
+    for tag, call in [*procedure.set_values.items(), *calls]:
         if call.name == "lookup" and call.params["table"] == table:
             by = call.params.get("by")
             (on_top if by else anywhere).add(int(str(by)) if by else tag)
@@ -79,35 +91,30 @@ def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:
         for part in template.parts if isinstance(template, Template) else ():
             if isinstance(part, Field) and part.name == "lookup" and part.argument == table and part.tag:
                 on_top.add(part.tag)
-    return Wanted(frozenset(anywhere), frozenset(on_top))
+    return Wanted(frozenset(anywhere), frozenset(on_top), tables)
 
 
-def _calls(procedure: Procedure, sop_class_uid: str) -> Iterator[tuple[int, Call]]:
-    yield from procedure.set_values.items()
+def _tables(procedure: Procedure, sop_class_uid: str) -> tuple[Table, ...]:
+    """Return every table that an object of a SOP class may go through, those of items as well."""
+    found: dict[int, Table] = {}
     for holding in (frozenset[int](), *(frozenset((at,)) for at in range(len(procedure.conditions)))):
         try:
-            table = procedure.table_for(sop_class_uid, holding)
+            waiting = [procedure.table_for(sop_class_uid, holding)]
         except SOPClassNotSupported:
-            return
-        yield from _calls_of(table, set())
-
-
-def _calls_of(table: Table, seen: set[int]) -> Iterator[tuple[int, Call]]:
-    if id(table) in seen:
-        return
-    seen.add(id(table))
-    for tag, rule in table.rules.items():
-        if rule.call is not None:
-            yield tag, rule.call
-        if rule.items is not None:
-            yield from _calls_of(rule.items, seen)
+            break
+        while waiting:
+            table = waiting.pop()
+            if id(table) not in found:
+                found[id(table)] = table
+                waiting += [rule.items for rule in table.rules.values() if rule.items is not None]
+    return tuple(found.values())
 
 
 def _values(ds: Dataset, wanted: Wanted, depth: int = 0) -> Iterator[str]:
     for elem in ds:
         tag = int(elem.tag)
         if elem.VR == "SQ":
-            for item in elem.value or ():
+            for item in (elem.value or ()) if wanted.opens(tag) else ():
                 yield from _values(item, wanted, depth + 1)
         elif depth == 0 and tag in wanted.on_top:
             yield "\\".join(_texts(elem.value))
