@@ -18,28 +18,22 @@ from typing import Final
 import structlog
 
 from deid_node.dimse.association import Acceptor
-from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.memory import MemoryBudget, default_budget
-from deid_node.engine.rewrite import Deidentifier
-from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
 from deid_node.node.commitment import make_commitment
 from deid_node.node.deposits import Depositor
-from deid_node.node.destinations import make_destinations, make_throughs, wanted_attributes
+from deid_node.node.destinations import make_destinations, make_throughs
 from deid_node.node.housekeeping import Housekeeping
 from deid_node.node.intake import NodeIntake
-from deid_node.node.key_file import check_sealing_key, open_envelopes
 from deid_node.node.lanes import Lanes
-from deid_node.node.named_secrets import read_secrets
 from deid_node.node.operator_door import OperatorDoor
+from deid_node.node.parts import make_acceptor, make_quarantine, make_routes, open_sealed, seldom_tasks
 from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
-from deid_node.node.quarantine import Quarantine, expired, purge
 from deid_node.node.records import Records
-from deid_node.node.routes import Route, Routes
+from deid_node.node.routes import Routes
 from deid_node.node.sealed_lane import SealedLane
-from deid_node.node.sealing import read_public_key
 from deid_node.node.service_manager import ServiceManager
 from deid_node.node.suspects import Suspects
 from deid_node.node.table_watch import TableWatch, refuse_unfinished
@@ -47,13 +41,10 @@ from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import AcceptorKind, Acknowledge, CommitmentMode, Settings
+from deid_node.settings import CommitmentMode, Settings
 from deid_node.settings.load import Loaded
-from deid_node.settings.network import LimitSettings
-from deid_node.spool.entry import NEEDED_ATTRIBUTES
 from deid_node.spool.failpoint import reach
 from deid_node.spool.room import Water
-from deid_node.spool.sealed import SealedStore
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -125,7 +116,7 @@ class Node:
                 spool,
                 settings.spool,
                 often=[records.handshakes.tell_counted],
-                seldom=_seldom(settings, records),
+                seldom=seldom_tasks(settings, records),
             )
             started.callback(housekeeping.stop)
             housekeeping.start()
@@ -156,7 +147,7 @@ class Node:
                 commitment=commitment,
                 spool=spool,
                 records=records,
-                sealer=_make_quarantine(settings),
+                sealer=make_quarantine(settings),
                 depositor=Depositor(store) if store is not None else None,
                 memory=memory,
                 answer_s=settings.limits.answer_s,
@@ -165,7 +156,7 @@ class Node:
             door = OperatorDoor(settings.state, self._intake.begin_again)
             started.callback(door.stop)
             door.start()
-            acceptor = self._acceptor = _make_acceptor(settings, self._intake, memory, self._tls)
+            acceptor = self._acceptor = make_acceptor(settings, self._intake, memory, self._tls)
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
             self._running = started.pop_all()
@@ -321,149 +312,6 @@ def was_mended(spool: Spool) -> bool:
     """Tell whether a crash left something that was mended when the spool was opened."""
     found = spool.recovery
     return bool(found.unfinished or found.orphans or found.missing or found.interrupted)
-
-
-def make_routes(
-    settings: Settings,
-    procedures: Mapping[str, Procedure],
-    records: Records,
-    throughs: Mapping[str, Through],
-) -> Routes:
-    """Return the routes with their engines."""
-    limits = settings.limits
-    engine_limits = Limits(
-        header_bytes=limits.header_bytes,
-        depth=limits.depth,
-        elements=limits.elements,
-        items=limits.items,
-        dataset_bytes=limits.object_bytes,
-    )
-    routes = []
-    for name, route in settings.effective_routes.items():
-        procedure = procedures[route.profile]
-        capture = NEEDED_ATTRIBUTES | records.captured | wanted_attributes(settings, route.destinations)
-        secrets = read_secrets(procedure.secrets, settings.state)
-        routes.append(
-            Route(
-                name=name,
-                called=route.called,
-                procedure=procedure,
-                deidentifier=Deidentifier(
-                    procedure,
-                    records.pseudonyms,
-                    limits=engine_limits,
-                    capture=capture,
-                    secrets=secrets,
-                    known=records.known,
-                ),
-                destinations=route.destinations,
-                peers=None if route.peers is None else frozenset(route.peers),
-                on_reject=route.on_reject,
-                commitment=route.commitment,
-                intake=route.intake,
-                on_hold=route.on_hold,
-                through=throughs[route.destinations[0]] if route.acknowledge is Acknowledge.THROUGH else None,
-            )
-        )
-    return Routes(routes)
-
-
-def open_sealed(settings: Settings, spool: Spool) -> SealedStore | None:
-    """Return the store of sealed originals, None when no key is named and nothing waits.
-
-    Raises:
-        ConfigurationError: the key is absent where it is needed, or cannot be used.
-        SpoolError: what waits was sealed with another key.
-    """
-    check_sealing_key(settings)
-    envelopes = open_envelopes(settings)
-    if envelopes is not None:
-        return SealedStore(spool, envelopes)
-    waiting = len(spool.desk.sealed())
-    if waiting:
-        raise ConfigurationError(
-            f"sealed.key_file: is not set, and {waiting} sealed originals wait in {spool.folder}. Set it to "
-            "the key they were sealed with; `deid-node sealed list` shows them."
-        )
-    return None
-
-
-def association_limits(limits: LimitSettings) -> AssociationLimits:
-    """Return the bounds of the acceptor."""
-    return AssociationLimits(
-        associations=limits.associations,
-        associations_per_address=limits.associations_per_address,
-        waiting=limits.waiting,
-        waiting_per_address=limits.waiting_per_address,
-        handshake_s=limits.handshake_s,
-        request_s=limits.request_s,
-        pdu_s=limits.pdu_s,
-        idle_s=limits.idle_s,
-        answer_s=limits.answer_s,
-        send_s=limits.send_s,
-        min_rate_bytes_s=limits.min_rate_bytes_s,
-        rate_window_s=limits.rate_window_s,
-        max_pdu_bytes=limits.pdu_bytes,
-        max_request_bytes=limits.request_bytes,
-        max_contexts=limits.contexts,
-        max_transfer_syntaxes=limits.transfer_syntaxes,
-        max_user_items=limits.user_items,
-        max_command_bytes=limits.command_bytes,
-        max_dataset_bytes=limits.object_bytes,
-    )
-
-
-def _make_quarantine(settings: Settings) -> Quarantine | None:
-    if settings.quarantine.public_key is None:
-        return None
-    recipient = read_public_key(settings.quarantine.public_key)
-    return Quarantine(
-        settings.quarantine_folder,
-        recipient,
-        durable=settings.spool.durable,
-        max_bytes=settings.quarantine.max_bytes,
-    )
-
-
-def _seldom(settings: Settings, records: Records) -> list[Callable[[], None]]:
-    """Return what is to be done every hour or so."""
-    days, folder, link_days = (
-        settings.quarantine.keep_days,
-        settings.quarantine_folder,
-        settings.crosswalk.keep_days,
-    )
-
-    def purge_quarantine() -> None:
-        old = [] if days is None else expired(folder, days)
-        if old:
-            records.tell("quarantine-purged", how="age", ids=old)
-            purge(folder, old)
-            _LOG.info("node.quarantine_purged", count=len(old))
-
-    def purge_crosswalk() -> None:
-        if records.crosswalk is None or link_days is None:
-            return
-        count = records.crosswalk.forget_older(link_days, time.time())
-        if count:
-            records.tell("crosswalk-forgotten", how="age", count=count)
-            _LOG.info("node.crosswalk_forgotten", count=count)
-
-    return [purge_quarantine, purge_crosswalk]
-
-
-def _make_acceptor(
-    settings: Settings, intake: NodeIntake, memory: MemoryBudget, tls: ssl.SSLContext | None
-) -> Acceptor:
-    limits = association_limits(settings.limits)
-    if settings.acceptor is AcceptorKind.PYNETDICOM:
-        from deid_node.dimse.pynetdicom_acceptor import PynetdicomAcceptor
-
-        return PynetdicomAcceptor(
-            intake, host=settings.host, port=settings.port, limits=limits, tls=tls, memory=memory
-        )
-    from deid_node.dimse.stream_acceptor import StreamAcceptor
-
-    return StreamAcceptor(intake, host=settings.host, port=settings.port, limits=limits, tls=tls)
 
 
 def run(

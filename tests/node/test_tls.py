@@ -21,7 +21,8 @@ from deid_node.dimse.peer import AssociationRejectedError, Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError, ConfigurationError
-from deid_node.node.service import Node, association_limits
+from deid_node.node.parts import association_limits
+from deid_node.node.service import Node
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, own_context
 from deid_node.settings import AESettings, Settings
 from deid_node.settings.load import Loaded
