@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
+from pydicom.uid import UID
+
 from deid_node.delivery.destination import Context, Parcel, UnusableError
 from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.negotiation import VERIFICATION
@@ -22,6 +24,7 @@ from deid_node.errors import AssociationError
 from deid_node.spool.entry import Entry
 from deid_node.spool.failpoint import reach
 from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome, Refused
+from deid_node.standard.sop_classes import sop_class_name
 
 _IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 
@@ -168,7 +171,7 @@ class CStoreSender:
         try:
             answer = _store(association, parcel)
         except ContextNotAcceptedError:
-            return Held(f"{HeldFor.NOT_SENDABLE}: the presentation context was not accepted")
+            return Held(f"{HeldFor.NOT_SENDABLE}: not accepted is {_written(entry.context)}")
         except ValueError:  # nothing was sent
             return Held(f"{HeldFor.NOT_SENDABLE}: the dataset is empty or has an odd length")
         except AssociationError as error:
@@ -180,6 +183,12 @@ class CStoreSender:
         self._has_rested = False
         reach("answer-read")
         return outcome_of(answer.status, entry.attempt, commits=self._commits)
+
+
+def _written(context: Context) -> str:
+    """Return a presentation context with the names of the standard, as far as it has some."""
+    sop_class, transfer_syntax = context
+    return f"{sop_class_name(sop_class)} in {UID(transfer_syntax).name}"
 
 
 def _store(association: Association, parcel: Parcel) -> StoreAnswer:
