@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -62,4 +63,17 @@ def test_a_number_that_chooses_nothing_is_told(
 
 
 def test_numbers_that_all_choose_something_are_all_right(settings: list[str]) -> None:
+    assert main(["queue", "retry", "1", *settings]) == ExitCode.OK
+
+
+@pytest.mark.parametrize("answer", ["", "n\n"])
+def test_what_nobody_agrees_to_is_not_done(
+    settings: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+
+    status = main(["queue", "drop", "1", *settings])
+
+    assert status == ExitCode.INTERRUPTED
+    assert "Nothing was dropped." in capsys.readouterr().err
     assert main(["queue", "retry", "1", *settings]) == ExitCode.OK

@@ -14,7 +14,7 @@ import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import complain, leave, leave_unwritten, print_json, print_table, say
+from deid_node.commands.terminal import ask, complain, leave, leave_unwritten, print_json, print_table, say
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ def forget(
             leave(ExitCode.INCOMPLETE, "The crosswalk does not know it; nothing was deleted.")
         patients = sum(link.kind is LinkKind.PATIENT for link in chosen)
         told = f"{patients} patients and {len(chosen) - patients} studies"
-        if not yes and not typer.confirm(f"{told} will be forgotten for good. Go on?", err=True):
-            leave(ExitCode.INTERRUPTED, "Nothing was deleted.")
+        ask(f"{told} will be forgotten for good. Go on?", yes=yes, otherwise="Nothing was deleted.")
         _write(audit, "crosswalk-forgotten", how="asked", digest=index, count=len(chosen))
         count = crosswalk.forget(chosen)
         removed = _take_codes(settings, vault, chosen) if codes else 0

@@ -11,7 +11,7 @@ import typer
 from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import leave, print_json, print_table, say
+from deid_node.commands.terminal import ask, leave, print_json, print_table, say
 from deid_node.commands.usage import Commands
 
 app = Commands(
@@ -48,8 +48,7 @@ def rotate(
 
     file = _file(key_file, config)
     question = "From the next start on every patient gets another pseudonym. Go on?"
-    if not yes and not typer.confirm(question, err=True):
-        leave(ExitCode.INTERRUPTED, "Nothing was changed.")
+    ask(question, yes=yes, otherwise="Nothing was changed.")
     if key_file is None:
         write_audit(config, "key-rotated", former=read_key(file).epoch)
     former, epoch = begin_epoch(file)

@@ -12,7 +12,7 @@ import typer
 from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import complain, leave, leave_unwritten, print_json, print_table, say
+from deid_node.commands.terminal import ask, complain, leave, leave_unwritten, print_json, print_table, say
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def purge(
         before = time.time() - older_than * 86400
         chosen += [note.id for note in _notes(config) if note.at <= before and note.id not in chosen]
     question = f"{len(chosen)} objects will be gone for good. Go on?"
-    if chosen and not yes and not typer.confirm(question, err=True):
-        leave(ExitCode.INTERRUPTED, "Nothing was purged.")
+    ask(question, yes=yes or not chosen, otherwise="Nothing was purged.")
     write_audit(config, "quarantine-purged", ids=chosen)
     try:
         remove(folder, chosen)

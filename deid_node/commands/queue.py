@@ -13,7 +13,7 @@ import typer
 from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
-from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
+from deid_node.commands.terminal import ask, leave, print_json, print_table, say, tell_count
 from deid_node.commands.usage import Commands
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def drop(
     desk = _desk_for(destination, config)
     if not (ids or states or destination or study):
         leave(ExitCode.USAGE, "Say which entries to drop: numbers, --state, --destination or --study.")
-    if not yes and not typer.confirm("Dropped entries are not delivered. Go on?", err=True):
-        leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
+    ask("Dropped entries are not delivered. Go on?", yes=yes, otherwise="Nothing was dropped.")
     write_audit(config, "queue-dropped", **_asked(ids, states, destination, study))
     count = desk.drop(selection)
     tell_count(count, "dropped", "dropped", ids or (), as_json=as_json)

@@ -12,7 +12,7 @@ from deid_node.commands.audited import write_audit
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.queue import desk_of, span
-from deid_node.commands.terminal import leave, print_json, print_table, say, tell_count
+from deid_node.commands.terminal import ask, leave, print_json, print_table, say, tell_count
 from deid_node.commands.usage import Commands
 
 app = Commands(
@@ -92,8 +92,11 @@ def drop(
     if not ids and not codes:
         leave(ExitCode.USAGE, "Say which originals to drop: numbers, or --code.")
     desk = desk_of(config)
-    if not yes and not typer.confirm("Senders were told that these are kept. Drop them for good?", err=True):
-        leave(ExitCode.INTERRUPTED, "Nothing was dropped.")
+    ask(
+        "Senders were told that these are kept. Drop them for good?",
+        yes=yes,
+        otherwise="Nothing was dropped.",
+    )
     write_audit(config, "sealed-dropped", ids=ids, codes=codes)
     count = desk.drop_sealed(ids or (), codes or ())
     tell_count(count, "dropped", "dropped", ids or (), as_json=as_json)

@@ -35,6 +35,22 @@ def leave(code: ExitCode, problem: str = "") -> NoReturn:
     raise typer.Exit(int(code))
 
 
+def ask(question: str, *, yes: bool, otherwise: str) -> None:
+    """Go on when the person says so, or said so with --yes; else end the command with INTERRUPTED.
+
+    Args:
+        otherwise: what is said then: that nothing was done.
+    """
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        leave(ExitCode.INTERRUPTED, f"\n{otherwise} Where nobody can answer, --yes does.")
+    if not agreed:
+        leave(ExitCode.INTERRUPTED, otherwise)
+
+
 def leave_unwritten(path: object, error: OSError) -> NoReturn:
     """End the command because a file could not be made; one that is there is none of our business."""
     if isinstance(error, FileExistsError):
