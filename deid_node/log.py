@@ -29,9 +29,9 @@ _FIELDS: Final = """
     attempts by bytes called calling code committed count deferred delivered destination destinations
     duration_s entry errno error excluded expires failed file folder frames held host how interrupted item
     items kind level limit_s logger midway missing mode name number objects of oldest_s orphans out_for_s
-    outcome path peer port problem procedure profile proposed quarantined reason refused route routes seconds
-    sealed signal sop_class spool stage state status step timestamp transactions transfer_syntax unfinished
-    until version waiting warnings
+    outcome path peer port problem procedure profile proposed quarantined reason refused repairs route routes
+    seconds sealed signal sop_class spool stage state status step timestamp transactions transfer_syntax
+    unfinished until version waiting warnings
 """
 FIELDS: Final = frozenset(_FIELDS.split())
 WITHHELD: Final = "(withheld)"

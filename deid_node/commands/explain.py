@@ -125,7 +125,7 @@ def _write_page(
     refused = None
     try:
         rows, summary = _explanations(file, profile, key_file, config, review=True)
-        page = Page(str(file), profile or "as set", "de-identified", rows, summary.findings, summary.warnings)
+        page = Page(str(file), profile or "as set", "de-identified", rows, summary.findings, summary.notes)
     except ObjectRefused as refusal:
         where = f" (at {refusal.path})" if refusal.path else ""
         refused = f"{_word(refusal)}: {refusal.reason}{where} [{refusal.code}]"

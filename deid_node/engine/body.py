@@ -26,7 +26,7 @@ from deid_node.engine.encoding import (
     vr_in,
 )
 from deid_node.engine.nested import is_sequence
-from deid_node.engine.pixels import COMMENTS, DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
+from deid_node.engine.pixels import DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
 from deid_node.engine.plan import Entry, Place, Plan, Sequence
 from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
@@ -315,6 +315,8 @@ class Body:
         else:
             new = bytes(memoryview(self._buffer)[: missing.value])
             kept = length
+            if length & 1:
+                self._budget.repairs.add("odd-length")
             if isinstance(entry, KeptPixels):
                 kept = entry.kept_bytes(missing.code >> 16, length, self._place(frame, b"", []))
             if kept != length or kept & 1:
@@ -392,6 +394,7 @@ class Body:
             self._end_of_fragments()
             return
         if tag == SEQUENCE_END and frame.end == self._offset + 8:
+            self._budget.repairs.add("sequence-delimiter")
             self._consume(8)  # left over where a length was put in for an undefined one
             return
         if tag != ITEM:
@@ -413,7 +416,7 @@ class Body:
 
     def _end_of_fragments(self) -> None:
         if self._comments is not None and self._comments.blanked:
-            self._subject.repairs.add(COMMENTS)
+            self._budget.repairs.add("frame-comments")
             self._kept_became_changed()
         self._comments = None
 

@@ -91,6 +91,11 @@ def known_term(term: str) -> str | None:
     return WRONG_SPELLINGS.get(spelled)
 
 
+def is_misspelled(terms: tuple[str, ...]) -> bool:
+    """Tell whether a term is read as another than it says."""
+    return any(term.strip(" ") not in TERMS for term in terms if term.strip(" "))
+
+
 def terms_in(value: bytes) -> tuple[str, ...]:
     """Return the values of (0008,0005) as they are written, without padding; empty when there is none."""
     text = value.decode("latin-1").rstrip(" \0").lstrip(" ")

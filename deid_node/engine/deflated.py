@@ -27,6 +27,11 @@ class Deflated:
         self._given = 0
         self._written = 0
 
+    @property
+    def has_trailer(self) -> bool:
+        """Whether bytes follow the stream."""
+        return self._trailing > 0
+
     def inflate(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield the plain bytes of a piece, at most 1 MiB at a time.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from deid_node.profile.procedure import Level
+from deid_node.standard.repairs import REPAIRS, Repair
 
 Buffers = list[bytes | memoryview]
 
@@ -63,7 +64,7 @@ class Summary:
     backslash between values), for path templates and conditions on the result.
     `original_uid_digest` is the keyed digest of the original SOP Instance UID, for recognizing a
     resent object. `cleaned` counts what action C took out. `findings` are those of validations and
-    checks that did not reject the object, `repairs` words for what was wrong with it and was put right.
+    checks that did not reject the object, `repairs` names what was wrong with it and was put right.
     """
 
     heading: Heading
@@ -74,8 +75,13 @@ class Summary:
     removed: int
     cleaned: int
     warnings: tuple[str, ...] = ()
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth telling, in words: repairs and warnings."""
+        return (*(REPAIRS[name] for name in self.repairs), *self.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from deid_node.engine.charset import known_terms
+from deid_node.engine.charset import is_misspelled, known_terms
 from deid_node.engine.deidentified import Buffers, Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _STRUCTURE: Final = {SPECIFIC_CHARACTER_SET: "CS", SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI"}
 _OURS: Final = "deid_node: "
 # PS3.5 9.1, but for leading zeros, which devices write.
+_LEADING_ZERO: Final = re.compile(r"\.0[0-9]")
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
@@ -94,7 +95,7 @@ class HeaderWriter:
         """
         procedure = self._procedure
         subject = self._subject_of(Facts(header, elements, self._encoding, self._budget))
-        _check_structure(subject.facts)
+        _check_structure(subject.facts, self._budget)
         sop_class_uid = self._check_identity(subject.facts)
         gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
         self._check_gates(subject.facts, gate_values)
@@ -187,6 +188,8 @@ class HeaderWriter:
         if not sop_instance_uid:
             raise Rejected("the dataset has no SOP Instance UID", code="no-sop-instance")
         _check_uid(sop_class_uid)
+        if ".0" in sop_instance_uid and _LEADING_ZERO.search(sop_instance_uid):
+            self._budget.repairs.add("uid-leading-zeros")
         if wanted_class is not None and wanted_class != sop_class_uid:
             raise Mismatch("the SOP class of the dataset is not that of the request")
         if wanted_instance is not None and wanted_instance != sop_instance_uid:
@@ -293,12 +296,14 @@ class HeaderWriter:
         return value_after(plan, place, place.subject.facts.element(tag))
 
 
-def _check_structure(facts: Facts) -> None:
+def _check_structure(facts: Facts, budget: Budget) -> None:
     """Refuse an object whose texts could not be read: a character set or VR that is none."""
     for tag, vr in _STRUCTURE.items():
         element = facts.element(tag)
         if element is not None and vr_in(element[0]) not in (vr, "UN"):
             raise Malformed(f"not of VR {vr}", path=keyword_of(tag))
+    if is_misspelled(facts.charsets):
+        budget.repairs.add("character-set-spelling")
     if known_terms(facts.charsets) is None:
         raise Rejected("a character set that is none of PS3.3 C.12.1.1.2", code="character-set")
 

@@ -54,6 +54,7 @@ def items(
         group, low, n = encoding.item_header(b, p)
         if group << 16 | low != ITEM:
             if group << 16 | low == SEQUENCE_END and p + 8 == end:
+                budget.repairs.add("sequence-delimiter")
                 return  # left over where a length was put in for an undefined one
             raise Malformed("no item where a sequence has one")
         first = p + 8

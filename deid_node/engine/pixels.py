@@ -19,8 +19,6 @@ from deid_node.standard.dictionary import keyword_of
 PIXEL_DATA: Final = 0x7FE00010
 # Float, Double Float, and Pixel Data: bits of a sample, None where Bits Allocated says so.
 PIXEL_TAGS: Final[dict[int, int | None]] = {0x7FE00008: 32, 0x7FE00009: 64, PIXEL_DATA: None}
-SURPLUS: Final = "surplus-pixels"
-COMMENTS: Final = "frame-comments"
 
 _SAMPLES, _PHOTOMETRIC, _FRAMES = 0x00280002, 0x00280004, 0x00280008
 _ROWS, _COLUMNS, _BITS = 0x00280010, 0x00280011, 0x00280100
@@ -63,7 +61,7 @@ class KeptPixels:
         for size in (least, most):
             if length in (size, size + size % 2):
                 return length
-        place.subject.repairs.add(SURPLUS)
+        place.subject.budget.repairs.add("surplus-pixels")
         return most if length > most else least
 
 
@@ -130,5 +128,5 @@ def _without_comments(element: Element, place: Place) -> bytes | None:
         p += n
     if not comments.blanked:
         return None
-    place.subject.repairs.add(COMMENTS)
+    place.subject.budget.repairs.add("frame-comments")
     return b"".join((*out, b[p:end]))

@@ -273,8 +273,9 @@ class Sequence:
             subject.removed += removed
             return new
         before = (subject.personal, subject.kept, subject.changed, subject.removed)
-        new = self._rewritten(element, place)
-        if subject.personal == before[0]:
+        with subject.budget.noting() as repairs:
+            new = self._rewritten(element, place)
+        if subject.personal == before[0] and not repairs:
             if len(self.known) >= _KNOWN_SEQUENCES:
                 self.known.clear()
             counts = (subject.kept - before[1], subject.changed - before[2], subject.removed - before[3])

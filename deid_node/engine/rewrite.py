@@ -263,6 +263,9 @@ class Rewrite:
         out += self._body.finish()
         if self._deflated is not None:
             out = self._deflated.end_of_output(out)
+            if self._deflated.has_trailer:
+                self._budget.repairs.add("deflate-trailer")
+        self._budget.check_repairs()
         return Deidentified(out), self._summary()
 
     # --- the header ---------------------------------------------------------------------------
@@ -400,7 +403,7 @@ class Rewrite:
             removed=subject.removed,
             cleaned=subject.cleaned,
             warnings=tuple(sorted(subject.warnings)),
-            repairs=tuple(sorted(subject.repairs)),
+            repairs=tuple(sorted(self._budget.repairs)),
             findings=tuple(dict.fromkeys(subject.findings)),
         )
 

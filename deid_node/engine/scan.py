@@ -7,6 +7,8 @@ Iterative inside one level and bounded in depth; every byte is accounted for. PS
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ from deid_node.engine.encoding import (
     vr_in,
 )
 from deid_node.errors import LimitExceeded, Malformed
+from deid_node.standard.repairs import ALL_REPAIRS, REPAIRS, Repair
 
 # (code, start of the element, start of the value, end of the element)
 Element = tuple[int, int, int, int]
@@ -50,17 +53,40 @@ class Limits:
     searched: int = 400_000_000  # characters of texts, times what is looked for in them
     needles: int = 1000  # names and IDs of the patient that are looked for in what is kept
     inflated_ratio: int = 50  # of deflated datasets, beyond the first 64 MiB
+    repairs: frozenset[Repair] = ALL_REPAIRS  # what may be put right
 
 
 @dataclass(slots=True)
 class Budget:
-    """What one object has used of its limits, and ends of sequences that were found on the way."""
+    """What one object has used of its limits, and ends of sequences that were found on the way.
+
+    `repairs` are the names of what was wrong with it and was put right.
+    """
 
     limits: Limits
     elements: int = 0
     items: int = 0
+    repairs: set[Repair] = field(default_factory=set)
     searched: int = 0
     ends: dict[int, int] = field(default_factory=dict)
+
+    @contextmanager
+    def noting(self) -> Iterator[set[Repair]]:
+        """Give the repairs that are made meanwhile; they count for the object, too."""
+        before, self.repairs = self.repairs, set()
+        try:
+            yield self.repairs
+        finally:
+            self.repairs = before | self.repairs
+
+    def check_repairs(self) -> None:
+        """Refuse an object that needed what is not to be put right.
+
+        Raises:
+            Malformed: so it was.
+        """
+        for name in sorted(self.repairs - self.limits.repairs):
+            raise Malformed(f"not to be put right here: {REPAIRS[name]}", code=name)
 
     def spend(self, elements: int, items: int = 0) -> None:
         """Count elements and items that were read.
@@ -181,6 +207,7 @@ def scan(
         # Kept as a value. Its traceback would hold this frame, and with it every buffer in sight.
         missing = short.with_traceback(None)
     if lengths & 1:
+        budget.repairs.add("odd-length")
         elements = [
             (code | ODD if q - v & 1 and b[v - 4 : v] != _UNDEFINED_BYTES else code, p_, v, q)
             for code, p_, v, q in elements
@@ -211,7 +238,10 @@ def element_at(b: bytes | bytearray, p: int, end: int, encoding: Encoding, budge
         return code, p, v, q
     if v + n > end:
         raise Incomplete(code, p, v, v + n)
-    return code | ODD if n & 1 else code, p, v, v + n
+    if n & 1:
+        budget.repairs.add("odd-length")
+        code |= ODD
+    return code, p, v, v + n
 
 
 def _undefined(

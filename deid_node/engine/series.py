@@ -16,7 +16,7 @@ from datetime import date
 from functools import cached_property
 from typing import Final
 
-from deid_node.engine.charset import decode
+from deid_node.engine.charset import decode, is_misspelled, terms_in
 from deid_node.engine.deidentified import Buffers
 from deid_node.engine.encoding import ODD, Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
@@ -32,6 +32,7 @@ from deid_node.engine.subject import (
     Facts,
     Subject,
 )
+from deid_node.standard.repairs import Repair
 
 # Everything that decisions need stands before this group in practically every IOD: the header ends here.
 RELEASE: Final = 0x50000000
@@ -66,6 +67,7 @@ class _Known:
     watched: bool
     holds_items: bool
     varies: bool
+    repairs: frozenset[Repair]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class Series:
         self.length = 0
         self.attributes: dict[int, str] = {}
         self.varying_capture: tuple[int, ...] = ()
+        self.repairs: frozenset[Repair] = frozenset()
 
     @classmethod
     def remember(
@@ -316,6 +319,7 @@ class Series:
         if subject.residual(found.varying):
             return None
         budget.spend(len(self.known))
+        budget.repairs |= self.repairs
         kept, changed, removed, cleaned = self.still
         subject.kept += kept
         subject.changed += changed
@@ -390,6 +394,9 @@ class Series:
             sum(known.removed for known in still),
             sum(known.cleaned for known in still),
         )
+        self.repairs = frozenset[Repair]().union(
+            *(known.repairs for known in self.known if not known.varies or known.watched)
+        )
         self.varying_capture = tuple(
             tag
             for tag in self.attributes
@@ -463,9 +470,14 @@ def _remembered(
 ) -> _Known:
     subject = place.subject
     before = (subject.kept, subject.changed, subject.removed, subject.cleaned, subject.fickle)
-    code, p, _, q = element
+    code, p, v, q = element
     raw = place.b[p:q]
-    out = b"" if code >> 16 in inserts else plan.made(place, element)
+    with subject.budget.noting() as repairs:
+        out = b"" if code >> 16 in inserts else plan.made(place, element)
+        if code & ODD:
+            repairs.add("odd-length")
+        if code >> 16 == SPECIFIC_CHARACTER_SET and is_misspelled(terms_in(place.b[v:q])):
+            repairs.add("character-set-spelling")
     return _Known(
         element,
         plan.entry_at(code, place),
@@ -482,6 +494,7 @@ def _remembered(
         ),
         holds_items=is_sequence(code),
         varies=subject.fickle > before[4],
+        repairs=frozenset(repairs),
     )
 
 

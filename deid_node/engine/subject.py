@@ -98,7 +98,8 @@ class Facts:
     @cached_property
     def identity(self) -> list[tuple[str, str]]:
         """What identifies the patient and others in this object: kinds and texts."""
-        return identity_values(self._header, self.elements, self._encoding, self._budget, self.charsets)
+        budget = Budget(self._budget.limits)  # what is only looked at needs no repair
+        return identity_values(self._header, self.elements, self._encoding, budget, self.charsets)
 
 
 class LateGates:
@@ -141,7 +142,6 @@ class Subject:
     counts the decisions that depended on this patient and not on the bytes of the element alone,
     `fickle` those that may depend on any attribute. `secrets` and `tables` are those that functions
     of the profile name.
-    `repairs` are the words for what was wrong with the object itself and was put right.
     `spared` are the attributes whose values may stand in the result (see `spared`). `known` tells what
     else is known of a patient.
     """
@@ -163,7 +163,6 @@ class Subject:
     spared: frozenset[int] = frozenset()
     gates: LateGates | None = None
     warnings: set[str] = field(default_factory=set)
-    repairs: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     private: dict[tuple[int, ...], PrivateElement] = field(default_factory=dict)
     known: Known | None = None

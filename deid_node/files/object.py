@@ -81,7 +81,7 @@ class Work:
             Outcome.DEIDENTIFIED,
             placed,
             sop_class_uid=summary.heading.sop_class_uid,
-            notes=(*read.notes, *summary.warnings),
+            notes=(*read.notes, *summary.notes),
             findings=summary.findings,
             source_size=read.size,
             source_changed_ns=changed_ns,

@@ -212,6 +212,7 @@ class Arrival(Promise):
                 item=commit.item,
                 sop_class=summary.heading.sop_class_uid,
                 warnings=len(summary.warnings),
+                repairs=list(summary.repairs),
                 duration_s=round(time.monotonic() - self._started, 4),
             )
         return SUCCESS

@@ -51,6 +51,7 @@ def make_routes(
         elements=limits.elements,
         items=limits.items,
         dataset_bytes=limits.object_bytes,
+        repairs=frozenset(limits.repairs),
     )
     routes = []
     for name, route in settings.effective_routes.items():

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from deid_node.settings.types import CallerTitle, Folder, Network, Port, Seconds, Section, listed
+from deid_node.standard.repairs import REPAIRS, Repair
 
 
 def _certificate(value: str) -> str:
@@ -124,3 +125,8 @@ class LimitSettings(Section):
     depth: int = Field(default=32, ge=1, le=512, description="Deepest nesting of sequences.")
     elements: int = Field(default=5_000_000, ge=1000, description="Data elements of one object.")
     items: int = Field(default=2_000_000, ge=1000, description="Sequence items of one object.")
+    repairs: Annotated[tuple[Repair, ...], BeforeValidator(listed)] = Field(
+        default=tuple(REPAIRS),
+        description="What is put right in objects, although the standard forbids it (see defences.md). An "
+        "object that needs another repair is refused with C101.",
+    )

@@ -124,7 +124,7 @@ def _insert(
         _as_json(dict(attributes)),
         *(origin.calling, origin.called, origin.address, origin.association),
         *(done.kept, done.changed, done.removed, done.cleaned),
-        *(_as_json(done.warnings), new.at, new.epoch),
+        *(_as_json(done.notes), new.at, new.epoch),
     )
     item = conn.execute(_INSERT_ITEM, row).lastrowid
     assert item is not None
