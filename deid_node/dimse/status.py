@@ -33,8 +33,7 @@ class StoreStatus(IntEnum):
     MALFORMED = 0xC101  # not a dataset in the negotiated transfer syntax
     LIMIT_EXCEEDED = 0xC102  # more depth, elements, bytes than the node grants
     NOT_DECIDED = 0xC103  # a rule could not be applied
-    PIXELS_NOT_CLEANED = 0xC104  # a pixel rule could not run
-    IDENTIFIER_LEFT = 0xC105  # the residual check found an original identifier
+    PIXELS_NOT_CLEANED = 0xC104  # a compressed frame in which comments may be left
     NO_ROUTE = 0xC106  # nothing says where the object goes
     REJECTED = 0xC107  # a rule of the procedure rejects the object
 

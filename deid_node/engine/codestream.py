@@ -183,4 +183,4 @@ class Comments:
 
     @staticmethod
     def _broken() -> None:
-        raise Malformed("a compressed frame begins with a header that cannot be read")
+        raise Malformed("a compressed frame begins with a header that cannot be read", code="frame-header")

@@ -52,6 +52,9 @@ _NO_UIDS: Final = StoreAnswer(
     StoreStatus.DATASET_MISMATCH, "SOP class or instance is named by what is no UID"
 )
 _CHARACTER_SET: Final = StoreAnswer(StoreStatus.MALFORMED, "A character set that DICOM does not define")
+_FRAME_HEADER: Final = StoreAnswer(
+    StoreStatus.PIXELS_NOT_CLEANED, "A compressed frame has a header that cannot be read"
+)
 _HELD: Final = StoreAnswer(
     StoreStatus.OUT_OF_RESOURCES, "Held: the profile cannot decide it yet; send it again later"
 )
@@ -68,6 +71,7 @@ _BY_CODE: Final = {
     "no-sop-instance": _NO_IDENTITY,
     "invalid-uid": _NO_UIDS,
     "character-set": _CHARACTER_SET,
+    "frame-header": _FRAME_HEADER,
     "held": _HELD,
 }
 

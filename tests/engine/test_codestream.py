@@ -118,5 +118,7 @@ def test_fragments_of_another_code_stay_as_they_are() -> None:
     ],
 )
 def test_a_header_that_cannot_be_read_is_refused(header: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed) as refusal:
         _clean(header)
+
+    assert refusal.value.code == "frame-header"
