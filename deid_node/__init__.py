@@ -22,3 +22,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(files, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return also the names that are imported when they are asked for."""
+    return sorted({*globals(), *__all__})

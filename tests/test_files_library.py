@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 import deid_node
-from deid_node import Outcome, deidentify
+from deid_node import Outcome, deidentify, deidentify_many
 from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.keys import Key, Pseudonyms
@@ -34,6 +34,17 @@ def test_one_call_deidentifies_one_file(tmp_path: Path) -> None:
         CT, Outcome.DEIDENTIFIED, tmp_path / "out.dcm", sop_class_uid="1.2.840.10008.5.1.4.1.1.2"
     )
     assert pydicom.dcmread(tmp_path / "out.dcm").PatientIdentityRemoved == "YES"
+
+
+def test_one_source_is_no_list_of_letters(tmp_path: Path) -> None:
+    as_text = list(deidentify_many(str(CT), tmp_path / "a", key=KEY))
+    as_path = list(deidentify_many(CT, tmp_path / "b", key=KEY))
+
+    assert [result.outcome for result in (*as_text, *as_path)] == [Outcome.DEIDENTIFIED] * 2
+
+
+def test_the_public_names_are_listed_before_they_are_imported() -> None:
+    assert set(deid_node.__all__) <= set(dir(deid_node))
 
 
 def test_a_compiled_procedure_can_be_given(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def one_file(deidentifier: Deidentifier, source: Path, target: Path, *, dry_run:
 
 
 def deidentify_many(
-    sources: Iterable[str | Path],
+    sources: str | Path | Iterable[str | Path],
     target: str | Path | Target,
     *,
     profile: str | Path | Procedure = "basic",
@@ -116,7 +116,7 @@ def deidentify_many(
     """De-identify any number of objects; yield what became of each when it is known.
 
     Args:
-        sources: files, folders, web addresses, s3://BUCKET/PREFIX.
+        sources: one or several: files, folders, web addresses, s3://BUCKET/PREFIX.
         target: a folder, a web address that takes PUT, s3://BUCKET/PREFIX, or an object of your own.
         profile, key: as for `deidentify`.
         options: how the run goes.
@@ -126,7 +126,8 @@ def deidentify_many(
     """
     template = parse_template(options.template, options.leaf)
     deidentifier = engine(profile, key, capture=template.fields, list_private=options.list_private)
-    inputs = list(inputs_for(sources, target, options))
+    several = [sources] if isinstance(sources, str | Path) else sources
+    inputs = list(inputs_for(several, target, options))
     return deidentify_all(run_of(deidentifier, target, options), inputs, options.workers)
 
 
