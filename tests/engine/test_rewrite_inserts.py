@@ -188,3 +188,19 @@ def test_a_captured_attribute_has_lost_the_known_identifiers(form: Form) -> None
 
     assert b"SECRETNAME" not in output
     assert "SECRETNAME" not in summary.attributes[0x00081030]
+
+
+@_PER_FORM
+@pytest.mark.parametrize("told", [b"Zabrowska", b"MR-40815", b"seen by Peter Petersen", b"site " + b"7" * 60])
+def test_what_begins_as_a_method_of_ours_and_tells_more_is_absent(form: Form, told: bytes) -> None:
+    methods = form.element(0x00120063, "LO", b"deid_node: site 7\\deid_node: " + told)
+    patient = form.element(0x00100010, "PN", b"Zabrowska^Ilse"), form.element(0x00100020, "LO", b"MR-40815")
+    rules = {0x00100010: Action.X, 0x00100020: Action.X, 0x00120063: Action.K}
+
+    output = run(
+        procedure(rules, identity_removed=True, method="deid_node: a test"),
+        form.dataset(*patient, methods),
+        form,
+    )
+
+    assert output == form.dataset(*_stamps(form, b"deid_node: site 7"))
