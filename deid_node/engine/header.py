@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _STRUCTURE: Final = {SPECIFIC_CHARACTER_SET: "CS", SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI"}
 _OURS: Final = "deid_node: "
+_MOST_METHODS: Final = 16
+_LONGEST_METHOD: Final = 64  # VR LO
 # PS3.5 9.1, but for leading zeros, which devices write.
 _LEADING_ZERO: Final = re.compile(r"\.0[0-9]")
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -281,13 +283,15 @@ class HeaderWriter:
     def _former_methods(self, plan: Plan, place: Place) -> tuple[str, ...]:
         """Return the methods of earlier de-identifications that may stay.
 
-        Ours stay always; others only under the Grand-Challenge procedure, whose table decides.
+        Ours stay, when they name nobody: anybody may write what begins as they do. Others stay only under
+        the Grand-Challenge procedure, whose table decides.
         """
         text = self._value_after(DEIDENTIFICATION_METHOD, plan, place, {})
         methods = tuple(value.strip() for value in text.split("\\") if value.strip())
         if self._procedure.dummies is Dummies.GRAND_CHALLENGE:
             return methods
-        return tuple(method for method in methods if method.startswith(_OURS))
+        ours = [method for method in methods if method.startswith(_OURS)][:_MOST_METHODS]
+        return tuple(method for method in ours if _names_nobody(method, place.subject))
 
     def _value_after(self, tag: int, plan: Plan, place: Place, inserts: Mapping[int, bytes]) -> str:
         """Return the de-identified value of a top-level attribute as text, "" when absent."""
@@ -306,6 +310,14 @@ def _check_structure(facts: Facts, budget: Budget) -> None:
         budget.repairs.add("character-set-spelling")
     if known_terms(facts.charsets) is None:
         raise Rejected("a character set that is none of PS3.3 C.12.1.1.2", code="character-set")
+
+
+def _names_nobody(method: str, subject: Subject) -> bool:
+    """Tell whether action C would leave a method as it is."""
+    if len(method) > _LONGEST_METHOD:
+        return False
+    told = method.removeprefix(_OURS)
+    return not subject.cleaner_for(told.encode()).clean(told)[1]
 
 
 def _check_uid(uid: str) -> None:

@@ -39,6 +39,7 @@ _RELEASE_HUGE: Final = 0x00410000
 # Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
 _STEP: Final = 16 << 10
 _KNOWN_STAMPS: Final = 256
+_LONGEST_METHODS: Final = 1024  # characters; longer ones are a sender's choice and are not remembered
 _KNOWN_VARIANTS: Final = 64
 # To know that a remembered header has ended, the header of the next element is needed.
 _NEXT_HEADER: Final = 12
@@ -130,7 +131,7 @@ class Deidentifier:
         known = self._stamps.get(key)
         if known is None:
             known = stamps(self.procedure, encoding, former_methods)
-            if len(self._stamps) < _KNOWN_STAMPS:
+            if len(self._stamps) < _KNOWN_STAMPS and sum(map(len, former_methods)) <= _LONGEST_METHODS:
                 self._stamps[key] = known
         return known
 
