@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from deid_node.engine.scan import Limits
 from deid_node.errors import Malformed
 from deid_node.profile.basic import basic_procedure
 from deid_node.profile.procedure import Action
+from deid_node.settings.network import LimitSettings
 from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, UNDEFINED, Form, procedure, run
 from tests.seeds.objects import KEEP_ALL, deidentified, item, items, made
 
@@ -359,3 +361,16 @@ def test_groups_that_no_dataset_has_are_absent_at_every_depth(private: str) -> N
 
     for level in (after, after.ReferencedStudySequence[0]):
         assert {elem.tag.group for elem in level if elem.tag.is_private} == {0x0019}
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_the_deepest_nesting_that_can_be_set_is_rewritten(form: Form, undefined: bool) -> None:
+    (bound,) = (rule.le for rule in LimitSettings.model_fields["depth"].metadata if hasattr(rule, "le"))
+    element = form.element(0x00080104, "LO", b"left lobe")
+    for _ in range(bound):
+        element = form.sequence(0x00400275, form.item(element, undefined=undefined), undefined=undefined)
+
+    output = run(procedure(unlisted=Action.K), form.dataset(element), form, limits=Limits(depth=bound))
+
+    assert b"left lobe" in output
