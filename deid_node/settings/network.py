@@ -122,7 +122,7 @@ class LimitSettings(Section):
         description="Bytes of all datasets that are held in memory at the same time. Beyond it the node "
         "stops reading, then answers A700. Unset: a quarter of the memory.",
     )
-    depth: int = Field(default=32, ge=1, le=512, description="Deepest nesting of sequences.")
+    depth: int = Field(default=32, ge=1, le=128, description="Deepest nesting of sequences.")
     elements: int = Field(default=5_000_000, ge=1000, description="Data elements of one object.")
     items: int = Field(default=2_000_000, ge=1000, description="Sequence items of one object.")
     repairs: Annotated[tuple[Repair, ...], BeforeValidator(listed)] = Field(
