@@ -195,3 +195,19 @@ def test_storescu_sends_over_tls(
 
     assert done.returncode == 0, done.stderr
     assert intake.objects[0].finished == 1
+
+
+def test_a_failed_handshake_is_told_with_its_reason(
+    either: Start, intake: RecordingIntake, server_context: ssl.SSLContext, authority: Authority
+) -> None:
+    acceptor = either(tls=server_context)
+    nameless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    nameless.load_verify_locations(authority.file)
+    socket.create_connection(acceptor.address).close()  # somebody looks whether the port is open
+
+    with pytest.raises(AssociationError):
+        Requestor.connect(peer_of(acceptor), [(VERIFICATION, IMPLICIT)], tls=nameless)
+    wait_for(lambda: intake.handshakes, "it is told")
+
+    assert intake.handshakes == [(LOOPBACK, "peer-did-not-return-a-certificate")]
+    assert intake.callers == []

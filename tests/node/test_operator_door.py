@@ -17,6 +17,7 @@ import pytest
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.dimse.association import Caller, StoreRequest
+from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError, Malformed
 from deid_node.node import quarantine
 from deid_node.node.operator_door import Again
@@ -81,6 +82,22 @@ def test_a_rerun_reaches_a_route_that_only_its_peers_may_use_by_the_network(
     lines = (site.state / "audit" / "audit.jsonl").read_text().splitlines()
     [event] = [event for event in map(json.loads, lines) if event["event"] == "object-stored"]
     assert (event["calling"], event["called"]) == (note.calling, note.called)
+
+
+def test_a_caller_of_this_machine_does_not_get_where_the_operator_gets(site: Site) -> None:
+    with running(site.state, **with_rule(site, "Modality == 'CT'")) as node:
+        store(node, CT)
+    [note] = site.quarantine()
+    closed = with_rule(site, "Modality == 'MR'")
+    closed["routes"]["r"] = closed["routes"]["r"].model_copy(update={"peers": ("ct",)})
+    closed["peers"] = {"ct": PeerSettings(ae_title="CT1", address="10.0.0.7")}
+
+    with running(site.state, **closed) as node:
+        by_network = store(node, CT).status
+        by_operator = rerun(site, node, note.id)
+
+    assert by_network == StoreStatus.NOT_AUTHORIZED
+    assert by_operator == ExitCode.OK
 
 
 def test_a_rerun_gives_an_object_of_odd_length_as_it_came(site: Site, tmp_path: Path) -> None:
