@@ -50,9 +50,9 @@ def series(
         ds.SeriesInstanceUID = f"{ROOT}.30.{number}"
         ds.SOPInstanceUID = f"{ROOT}.31.{number}.{index + 1}"
         ds.InstanceNumber = index + 1
-        pixels = rng.randbytes(pixel_bytes)
         ds.Columns = 16 if pixel_bytes <= 1 << 20 else 4096
         ds.Rows = pixel_bytes // (2 * ds.Columns)
+        pixels = rng.randbytes(2 * ds.Rows * ds.Columns)  # nothing behind them: it would not stay
         if transfer_syntax_uid in ENCAPSULATED:
             ds.PixelData = encapsulate([pixels])
             ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
