@@ -77,3 +77,15 @@ def test_what_nobody_agrees_to_is_not_done(
     assert status == ExitCode.INTERRUPTED
     assert "Nothing was dropped." in capsys.readouterr().err
     assert main(["queue", "retry", "1", *settings]) == ExitCode.OK
+
+
+def test_a_state_without_a_spool_is_told_with_the_ways_to_name_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path / "state")
+    monkeypatch.setenv("DEID_NODE_STATE", str(tmp_path / "none"))
+    assert main(["status"]) == ExitCode.NO_INPUT
+    assert "DEID_NODE_STATE" in capsys.readouterr().err
+
+    monkeypatch.setenv("DEID_NODE_STATE", str(tmp_path / "state"))
+    assert main(["status"]) == ExitCode.OK

@@ -190,7 +190,11 @@ def desk_of(config: Path | None) -> Desk:
 
     settings = load_settings(config).settings
     if not settings.spool_folder.is_dir():
-        leave(ExitCode.NO_INPUT, f"{settings.spool_folder}: there is no spool yet; the node makes it.")
+        leave(
+            ExitCode.NO_INPUT,
+            f"{settings.spool_folder}: there is no spool yet; the node makes it. For a node with other "
+            "settings say --config, for one with another state DEID_NODE_STATE=FOLDER.",
+        )
     return Desk(settings.spool_folder)
 
 
