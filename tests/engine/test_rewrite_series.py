@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.scan import Limits
 from deid_node.errors import Excluded, ObjectRefused
 from deid_node.node.part10 import read_part10
 from deid_node.profile.basic import basic_procedure
@@ -422,3 +423,25 @@ def test_two_objects_that_arrive_in_turn_on_one_thread_keep_apart() -> None:
     rewriting.finish()
 
     assert rewriting.original().patient_id == one.PatientID
+
+
+@_PER_FORM
+def test_what_is_put_right_is_told_of_every_object(form: Form) -> None:
+    def of(number: int) -> bytes:
+        elements = _elements(form, number)
+        odd = form.element(0x00081030, "LO", b"odd", length=3)
+        return b"".join([*elements[:5], odd, *elements[6:]])
+
+    check("basic", [of(number) for number in range(5)], form)
+
+
+@_PER_FORM
+def test_what_must_not_be_put_right_is_refused_also_behind_an_alike_object(form: Form) -> None:
+    odd = form.element(0x00081030, "LO", b"odd", length=3)
+    limits = Limits(repairs=frozenset())
+    shared = Deidentifier(_procedures()["basic"], pseudonyms(), limits=limits)
+    for number in range(3):
+        elements = _elements(form, number)
+
+        with pytest.raises(ObjectRefused):
+            run_with_summary(shared, b"".join([*elements[:5], odd, *elements[6:]]), form)
