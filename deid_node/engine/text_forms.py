@@ -71,6 +71,15 @@ def is_form(folded: str) -> bool:
 
 
 @remembering(16_384)
+def is_inflected(folded: str) -> bool:
+    """Tell whether a word of no list is a known word with an ending, or has an ending that only things have.
+
+    Other compounds count for nothing here: Hinterseer is one.
+    """
+    return len(folded) <= _LONGEST_FORM and bool(_stem_is_known(folded) or _ENDS.fullmatch(folded))
+
+
+@remembering(16_384)
 def _is_form(folded: str) -> bool:
     if folded in PLACEHOLDERS or _ENDS.fullmatch(folded) or _LATIN_ROOTS.match(folded):
         return True

@@ -13,7 +13,7 @@ from typing import Final
 from deid_node.engine.text_dates import Span
 from deid_node.engine.text_eastern import eastern_names
 from deid_node.engine.text_fold import fold
-from deid_node.engine.text_forms import is_form, is_unknown_name
+from deid_node.engine.text_forms import is_form, is_inflected, is_unknown_name
 from deid_node.engine.text_words import PARTICLES, WordLists, word_lists, words_of
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -119,17 +119,17 @@ def person_names(text: str, *, by_list: bool = True) -> list[Span]:
 
 
 def unknown_words(text: str) -> list[Span]:
-    """Return the spans of words of three letters and more that no list knows, nor as a form of another."""
+    """Return the spans of words of three letters and more that no list knows, also not without an ending."""
     return [
         (word.start, word.end)
         for word in _words(text, word_lists())
-        if not word.known and len(word.text) > 2 and word.folded not in PARTICLES and not _is_form(word)
+        if not word.known and len(word.text) > 2 and word.folded not in PARTICLES and not _is_inflected(word)
     ]
 
 
-def _is_form(word: _Word) -> bool:
-    """Tell whether a word that can be no name is a form of a known one; short ones are forms of anything."""
-    return not word.name and len(word.text) > _LONGEST_SHORT and is_form(word.folded)
+def _is_inflected(word: _Word) -> bool:
+    """Tell whether a word that can be no name is a known one with an ending; short ones may be anything."""
+    return not word.name and len(word.text) > _LONGEST_SHORT and is_inflected(word.folded)
 
 
 def _words(text: str, lists: WordLists) -> list[_Word]:
