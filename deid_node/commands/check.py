@@ -83,7 +83,7 @@ def _room_notes(settings: Settings) -> list[str]:
     folder = settings.spool_folder
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    used = level(folder)
+    used = level(folder, settings.spool.enough_bytes)
     if used < settings.spool.high_water:
         return []
     return [

@@ -108,7 +108,7 @@ class Node:
                 settings.spool_folder,
                 durable=settings.spool.durable,
                 keep_s=settings.spool.keep_s,
-                water=Water(settings.spool.high_water, settings.spool.low_water),
+                water=Water(settings.spool.high_water, settings.spool.low_water, settings.spool.enough_bytes),
             )
             started.callback(spool.close)
             records.catch_up(spool.desk)

@@ -283,6 +283,10 @@ class SpoolSettings(Section):
     low_water: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.75, description="Share below which objects are taken again."
     )
+    enough_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=8 << 30,
+        description="Free bytes with which objects are taken whatever share of the bytes is used.",
+    )
     keep_s: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="Seconds that a file is kept after its last delivery."
     )

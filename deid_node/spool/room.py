@@ -20,6 +20,7 @@ _CHECK_S: Final = 0.5
 _BALLAST: Final = "ballast"
 _BALLAST_SHARE: Final = 0.01
 _LOOK_AGAIN_S: Final = 0.1
+_AGAIN: Final = 1.125  # times as much has to be free before it is enough again
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Water:
     Attributes:
         high: share of its bytes, or of its inodes, from which on no new object is taken.
         low: share of both below which objects are taken again.
+        enough_bytes: free bytes with which the share of bytes does not matter: a seventh of a large disk
+            is much.
         ballast_bytes: kept to finish with, at most 1 % of the file system.
         waits_s: so long new objects wait for room, which stops the reading of their associations;
             after that they are refused at once.
@@ -37,6 +40,7 @@ class Water:
 
     high: float = 0.85
     low: float = 0.75
+    enough_bytes: int = 8 << 30
     ballast_bytes: int = 64 << 20
     waits_s: float = 5.0
     turns_away_s: float = 30.0
@@ -96,7 +100,9 @@ class Room:
 
     def _look(self, water: Water) -> bool:
         found = os.fstatvfs(self._fd)
-        if _level(found) >= (water.high if self._short_since is None else water.low):
+        short = self._short_since is not None
+        enough = int(water.enough_bytes * _AGAIN) if short else water.enough_bytes
+        if _level(found, enough) >= (water.low if short else water.high):
             return False
         if not self._has_ballast:
             total = found.f_blocks * found.f_frsize
@@ -117,18 +123,24 @@ class Room:
         return True
 
 
-def level(folder: Path) -> float:
+def level(folder: Path, enough_bytes: int) -> float:
     """Return how full the file system of a folder is, by bytes or by inodes, whichever is more.
+
+    Args:
+        folder: any folder of it.
+        enough_bytes: free bytes with which its bytes do not count.
 
     Raises:
         OSError: there is no such folder.
     """
-    return _level(os.statvfs(folder))
+    return _level(os.statvfs(folder), enough_bytes)
 
 
-def _level(found: os.statvfs_result) -> float:
+def _level(found: os.statvfs_result, enough_bytes: int) -> float:
     # Blocks that only root may use are neither used nor free: df counts in the same way.
     blocks = _share(found.f_blocks - found.f_bfree, found.f_bavail)
+    if found.f_bavail * found.f_frsize >= enough_bytes:
+        blocks = 0.0
     return max(blocks, _share(found.f_files - found.f_ffree, found.f_favail))
 
 

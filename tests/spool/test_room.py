@@ -31,6 +31,19 @@ def test_from_the_high_water_mark_on_nothing_is_taken_until_it_is_below_the_low_
     assert list(taken.values()) == [True, False, False, True, True]
 
 
+def test_a_share_does_not_matter_while_enough_bytes_are_free(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        spool = Spool.open(disk / "spool", water=Water(enough_bytes=1 << 20, waits_s=0, turns_away_s=0))
+        taken = []
+        for share in (0.90, 0.97, 0.90):
+            fill_to(disk, share)
+            time.sleep(0.6)
+            taken.append(spool.has_room())
+        spool.close()
+
+    assert taken == [True, False, True]
+
+
 def test_inodes_have_the_same_marks(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "16m,nr_inodes=400") as disk:
         spool = Spool.open(disk / "spool", water=AT_ONCE)
