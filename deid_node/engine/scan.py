@@ -77,7 +77,8 @@ class Budget:
         try:
             yield self.repairs
         finally:
-            self.repairs = before | self.repairs
+            before |= self.repairs  # the same set: who notes around this has it
+            self.repairs = before
 
     def check_repairs(self) -> None:
         """Refuse an object that needed what is not to be put right.

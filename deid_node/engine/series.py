@@ -199,8 +199,8 @@ class Series:
     ) -> Series | None:
         """Return the series of an object that was rewritten; None when it cannot be followed."""
         subject = place.subject
-        if len(place.b) > _LONGEST_HEADER or subject.warnings or subject.budget.repairs:
-            return None  # what is told of an object is told of each
+        if len(place.b) > _LONGEST_HEADER or subject.warnings:
+            return None
         series = cls(plan, inserts, gate_values)
         varied = former.varying() if former is not None and former.plan is plan else frozenset()
         for element in place.elements:
