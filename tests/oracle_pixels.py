@@ -8,62 +8,84 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 _SAMPLE_BITS = {0x7FE00008: 32, 0x7FE00009: 64}
-_STAYS = {0xE0: ({b"JFIF\0": 14}), 0xE8: {b"SPIFF\0": 30, b"mrfx": 5, b"\0\0\0\1": 6}, 0xEE: {b"Adobe": 12}}
+_APPLICATION = {
+    0xE0: {b"JFIF\0": 14},
+    0xE8: {b"SPIFF\0": 30, b"mrfx": 5, b"\0\0\0\1": 6},
+    0xEE: {b"Adobe": 12},
+}
+_CODING = {
+    b"\xff\xd8": {*range(0xC0, 0xD0), *range(0xDB, 0xE0), 0xF7, 0xF8},
+    b"\xff\x4f": {*range(0x50, 0x62), 0x63, *range(0x72, 0x7A)},
+}
+_ENDS = {b"\xff\xd8": 0xDA, b"\xff\x4f": 0x90}
+_ALONE = {b"\xff\xd8": {0x01, *range(0xD0, 0xD9)}, b"\xff\x4f": set(range(0x30, 0x40))}
 
 
 def cut(value: bytes, tag: int, tree: Mapping[int, bytes], order: Literal["little", "big"]) -> bytes:
     """Return native pixels without what follows the last frame."""
-    if tag not in (*_SAMPLE_BITS, 0x7FE00010):
+    frames = tree.get(0x00280008, b"").strip(b" \0") or b"1"
+    numbers = [tree.get(known, b"") for known in (0x00280010, 0x00280011, 0x00280100)]
+    numbers.append(tree.get(0x00280002) or (1).to_bytes(2, order))
+    if tag not in (*_SAMPLE_BITS, 0x7FE00010) or not frames.isdigit() or len(frames) > 12:
         return value
-    try:
-        rows, columns = (int.from_bytes(tree[known], order) for known in (0x00280010, 0x00280011))
-        bits = _SAMPLE_BITS.get(tag) or int.from_bytes(tree[0x00280100], order)
-    except KeyError:
+    rows, columns, bits, samples = (int.from_bytes(number, order) * (len(number) == 2) for number in numbers)
+    frame = rows * columns * samples * _SAMPLE_BITS.get(tag, bits)
+    sizes = [math.ceil(frame * (int(frames) or 1) / 8), math.ceil(frame / 8) * (int(frames) or 1)]
+    photometric = tree.get(0x00280004, b"").strip(b" \0")
+    if samples == 3 and photometric.endswith(b"_422"):
+        sizes[0] = sizes[0] * 2 // 3
+    if samples == 3 and photometric.endswith(b"_420"):
+        sizes[0] = sizes[0] // 2
+    if not frame or any(size <= len(value) <= size + size % 2 for size in sizes):
         return value
-    samples = int.from_bytes(
-        tree.get(0x00280002) or struct.pack("=H", 1), order if 0x00280002 in tree else "little"
-    )
-    frames = int(tree.get(0x00280008, b"").strip(b" \0") or 1) or 1
-    size = math.ceil(rows * columns * samples * bits * frames / 8)
-    if not size or len(value) <= size + 1:
-        return value
-    return value[:size]
+    return value[: sizes[1] if len(value) > sizes[1] else sizes[0]]
 
 
 def without_comments(value: bytes) -> bytes:
-    """Return encapsulated pixels without comments; a frame begins with a fragment."""
+    """Return encapsulated pixels without comments; a frame begins with a fragment.
+
+    What cannot be read is returned as it is: such an object is refused.
+    """
     out = bytearray(value)
-    at = 0
-    first = True
-    while at + 8 <= len(value):
-        (length,) = struct.unpack_from("<I", value, at + 4)
-        if not first:
-            for start, count, fill in comments(value[at + 8 : at + 8 + length]):
-                out[at + 8 + start : at + 8 + start + count] = fill * count
-        first = False
-        at += 8 + length
+    start = b""
+    try:
+        (at,) = struct.unpack_from("<I", value, 4)
+        at += 8  # behind the offset table
+        while at + 8 <= len(value):
+            (length,) = struct.unpack_from("<I", value, at + 4)
+            fragment = value[at + 8 : at + 8 + length]
+            start = start or fragment[:2]
+            for first, count, fill in comments(fragment) if fragment[:2] == start else ():
+                out[at + 8 + first : at + 8 + first + count] = fill * count
+            at += 8 + length
+    except (struct.error, IndexError):
+        return value
     return bytes(out)
 
 
 def comments(frame: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield start, length and fill of what is blanked in the header of a frame."""
-    if frame[:2] not in (b"\xff\xd8", b"\xff\x4f") or frame[2:3] != b"\xff":
+    start = frame[:2]
+    if start not in _CODING or (start == b"\xff\x4f" and frame[2:4] != b"\xff\x51"):
         return
-    jpeg = frame[1] == 0xD8
     at = 2
-    while True:
+    while frame[at + 1] != _ENDS[start]:
         marker = frame[at + 1]
-        if marker == (0xDA if jpeg else 0x90):
-            return
-        if marker == 0xFF or (jpeg and marker == 0xD8):
-            at += 1 + (marker == 0xD8)
+        if marker == 0xFF or marker in _ALONE[start]:
+            at += 1 + (marker != 0xFF)
             continue
         (length,) = struct.unpack_from(">H", frame, at + 2)
         payload = frame[at + 4 : at + 2 + length]
-        stays = 2 if marker == 0x64 and not jpeg else None
-        if jpeg and (marker == 0xFE or 0xE0 <= marker <= 0xEF):
-            known = [kept for magic, kept in _STAYS.get(marker, {}).items() if payload.startswith(magic)]
-            stays = known[0] if known else 0
-        if stays is not None and stays < len(payload):
+        stays = len(payload) if marker in _CODING[start] else 0
+        if start == b"\xff\xd8":
+            for magic, kept in _APPLICATION.get(marker, {}).items():
+                same = next(
+                    (at for at, byte in enumerate(magic) if payload[at : at + 1] != bytes((byte,))),
+                    len(magic),
+                )
+                stays = max(stays, kept if same == len(magic) else same)
+        elif marker == 0x64:
+            stays = 2
+        if stays < len(payload):
             yield at + 4 + stays, len(payload) - stays, b" " if marker in (0xFE, 0x64) else b"\0"
         at += 2 + length

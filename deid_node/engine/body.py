@@ -415,9 +415,11 @@ class Body:
         self._item(frame, n)
 
     def _end_of_fragments(self) -> None:
-        if self._comments is not None and self._comments.blanked:
-            self._budget.repairs.add("frame-comments")
-            self._kept_became_changed()
+        if self._comments is not None:
+            self._comments.end()
+            if self._comments.blanked:
+                self._budget.repairs.add("frame-comments")
+                self._kept_became_changed()
         self._comments = None
 
     def _item(self, frame: _Frame, n: int) -> None:

@@ -42,7 +42,7 @@ _REGISTRATION: Final[_Forms] = ((b"", 2),)  # Rcom
 class Comments:
     """Blanks the comments in the fragments of one Pixel Data element.
 
-    Call `begin` at each fragment, then `clean` with its bytes while `reads` is true. `blanked` says
+    Call `begin` at each fragment, `clean` with its bytes while `reads` is true, then `end`. `blanked` says
     whether anything was overwritten. Which code it is is known by the first fragment; fragments of
     others (RLE, MPEG) are left as they are.
     """
@@ -71,6 +71,15 @@ class Comments:
         """Start a fragment: a header that has not ended goes on in it."""
         if self._state == _IDLE and self._soi != -1:
             self._state = _START
+
+    def end(self) -> None:
+        """End the pixels.
+
+        Raises:
+            Malformed: a header has not ended, so that its lengths lie.
+        """
+        if self._state not in (_IDLE, _START):
+            self._broken()
 
     def clean(self, piece: memoryview) -> Buffers:
         """Return as many bytes, with comments overwritten.

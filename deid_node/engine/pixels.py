@@ -126,6 +126,7 @@ def _without_comments(element: Element, place: Place) -> bytes | None:
         table = False
         out += map(memoryview, comments.clean(fragment)) if comments.reads else (fragment,)
         p += n
+    comments.end()
     if not comments.blanked:
         return None
     place.subject.budget.repairs.add("frame-comments")

@@ -33,6 +33,7 @@ def _clean(*fragments: bytes, piece_bytes: int = 1 << 20) -> list[bytes]:
             piece = memoryview(fragment)[at : at + piece_bytes]
             new += b"".join(comments.clean(piece) if comments.reads else [piece])
         out.append(new)
+    comments.end()
     return out
 
 
@@ -113,6 +114,7 @@ def test_fragments_of_another_code_stay_as_they_are() -> None:
         _SOI + b"\xff\xfe\0\1" + _SECRET,
         _SOI + b"\xff\xd9" + _SECRET,
         _SOI + _segment(0xFE, b"") + b"\xff\0",
+        _SOI + b"\xff\xfe\xff\xff" + _SECRET,
         _SOC + _segment(0x51, _SIZ) + _SECRET,
         _SOC + _segment(0x51, _SIZ) + b"\xff\xd9",
     ],
