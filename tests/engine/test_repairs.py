@@ -114,11 +114,17 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     yield found
 
 
-def test_a_series_whose_objects_need_the_same_repair_is_followed(followed: list[bool]) -> None:
+@pytest.mark.parametrize(
+    "odd",
+    [
+        EXPLICIT.element(0x00081030, "LO", b"odd", length=3),
+        EXPLICIT.sequence(0x00081140, EXPLICIT.item(EXPLICIT.sequence(0x00081199, EXPLICIT.item(_odd())))),
+    ],
+)
+def test_a_series_whose_objects_need_the_same_repair_is_followed(odd: bytes, followed: list[bool]) -> None:
     deidentifier = Deidentifier(_KEEP_ALL, pseudonyms())
     summaries = []
     for number in range(6):
-        odd = EXPLICIT.element(0x00081030, "LO", b"odd", length=3)
         even = [EXPLICIT.element(0x00181030 + 2 * at, "LO", b"some text") for at in range(20)]
         dataset = EXPLICIT.dataset(odd, *even, *_image(8), sop_instance_uid=f"1.2.3.{number}")
         summaries.append(run_with_summary(deidentifier, dataset)[1])
