@@ -429,20 +429,20 @@ def test_two_objects_that_arrive_in_turn_on_one_thread_keep_apart() -> None:
 def test_what_is_put_right_is_told_of_every_object(form: Form) -> None:
     def of(number: int) -> bytes:
         elements = _elements(form, number)
-        odd = form.element(0x00080104, "LO", b"odd", length=3)
+        odd = b"".join(form.element(tag, "LO", b"odd", length=3) for tag in (0x00080104, 0x00080115))
         nested = form.sequence(0x00400008, form.item(odd))
         return b"".join([*elements[:-1], form.sequence(0x00400275, form.item(nested)), elements[-1]])
 
-    check("basic", [of(number) for number in range(5)], form)
+    check("hand", [of(number) for number in range(5)], form)
 
 
 @_PER_FORM
 def test_what_must_not_be_put_right_is_refused_also_behind_an_alike_object(form: Form) -> None:
-    odd = form.element(0x00080104, "LO", b"odd", length=3)
+    odd = b"".join(form.element(tag, "LO", b"odd", length=3) for tag in (0x00080104, 0x00080115))
     for tag in (0x00400008, 0x00400275):
         odd = form.sequence(tag, form.item(odd))
     limits = Limits(repairs=frozenset())
-    shared = Deidentifier(_procedures()["basic"], pseudonyms(), limits=limits)
+    shared = Deidentifier(_procedures()["hand"], pseudonyms(), limits=limits)
     for number in range(3):
         elements = _elements(form, number)
 
