@@ -42,6 +42,7 @@ _BULK_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 # Bytes of a piece that are buffered in one go: what passes through need not be copied.
 _STEP: Final = 16 << 10
 _FRAGMENT_STEP: Final = 64
+_ITEMS_STEP: Final = 128 << 10  # items come in runs, and each run is searched and written in one go
 
 
 class _Starved(Exception):
@@ -115,9 +116,7 @@ class Body:
                 piece = piece[n:]
                 self._end_of_value()
                 continue
-            take = max(
-                _STEP if not self._in_fragments() else _FRAGMENT_STEP, self._wanted - len(self._buffer)
-            )
+            take = max(self._step(), self._wanted - len(self._buffer))
             self._buffer += piece[:take]
             piece = piece[take:]
             if len(self._buffer) >= self._wanted:
@@ -136,8 +135,11 @@ class Body:
             raise Malformed("the dataset is truncated")
         return self._out
 
-    def _in_fragments(self) -> bool:
-        return self._frames[-1].kind == "fragments"
+    def _step(self) -> int:
+        """Return how many bytes are buffered in one go."""
+        if self._frames[-1].kind == "fragments":
+            return _FRAGMENT_STEP
+        return _STEP if len(self._frames) == 1 else _ITEMS_STEP
 
     def _advance(self) -> None:
         """Process the buffer as far as it goes."""
