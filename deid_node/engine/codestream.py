@@ -138,8 +138,8 @@ class Comments:
             self._code = 0
         elif state == _MARKER:
             self._state = _CODE
-            if byte != 0xFF and self._soi == _SOC and not self._code:
-                self._no_start()
+            if byte != 0xFF and not self._code:
+                self._no_start()  # two bytes that happen to be those of SOI or SOC
             elif byte != 0xFF:
                 self._broken()
         elif state == _CODE:

@@ -107,10 +107,13 @@ def test_fragments_of_another_code_stay_as_they_are() -> None:
     assert _clean(*fragments) == fragments
 
 
+def test_two_bytes_that_only_happen_to_be_those_of_soi_begin_no_frame() -> None:
+    assert _clean(_SOI + bytes(64)) == [_SOI + bytes(64)]
+
+
 @pytest.mark.parametrize(
     "header",
     [
-        _SOI + b"some words",
         _SOI + b"\xff\xfe\0\1" + _SECRET,
         _SOI + b"\xff\xd9" + _SECRET,
         _SOI + _segment(0xFE, b"") + b"\xff\0",
