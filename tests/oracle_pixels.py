@@ -54,7 +54,7 @@ def without_comments(value: bytes) -> bytes:
         while at + 8 <= len(value):
             (length,) = struct.unpack_from("<I", value, at + 4)
             fragment = value[at + 8 : at + 8 + length]
-            start = start or fragment[:2]
+            start = start or (fragment[:2] if fragment[2:3] == b"\xff" else b"no frame")
             for first, count, fill in comments(fragment) if fragment[:2] == start else ():
                 out[at + 8 + first : at + 8 + first + count] = fill * count
             at += 8 + length
@@ -66,7 +66,7 @@ def without_comments(value: bytes) -> bytes:
 def comments(frame: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield start, length and fill of what is blanked in the header of a frame."""
     start = frame[:2]
-    if start not in _CODING or (start == b"\xff\x4f" and frame[2:4] != b"\xff\x51"):
+    if start not in _CODING or frame[2:3] != b"\xff" or (start == b"\xff\x4f" and frame[3:4] != b"\x51"):
         return
     at = 2
     while frame[at + 1] != _ENDS[start]:
