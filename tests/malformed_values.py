@@ -50,6 +50,7 @@ def encapsulated() -> Iterator[Case]:
         "bytes behind the end of the image": _fragments(frame + b"behind"),
         "an empty fragment": _fragments(b"", frame, b""),
         "a fragment of odd length": _fragments(frame + b"x"),
+        "what is no frame after two bytes": _fragments(b"\xff\xd8some words" + bytes(30)),
         "no fragment": EXPLICIT.element(PIXELS, "OB", delimiter(EXPLICIT, SEQUENCE_END), length=UNDEFINED),
     }
     for name, element in right.items():
@@ -73,7 +74,6 @@ def encapsulated() -> Iterator[Case]:
         ),
         "pixels twice": _fragments(frame) + _fragments(frame),
         "words after the end": _fragments(frame) + b"some words",
-        "words instead of a segment": _fragments(b"\xff\xd8some words" + bytes(30)),
         "a segment without its own length": _fragments(b"\xff\xd8\xff\xfe\0\1" + bytes(30)),
         "a frame without a scan": _fragments(b"\xff\xd8\xff\xd9" + bytes(30)),
     }
