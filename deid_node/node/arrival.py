@@ -72,6 +72,31 @@ class Promise:
         _LOG.warning("node.object_too_late", **self._log, limit_s=self._answer_s)
         return TOO_LATE
 
+    def refuse(self, answer: StoreAnswer) -> None:
+        """Forget the object and write down why: the acceptor found more than it may hold, or a fault."""
+        self._drop()
+        self._record_refusal(ObjectRefused(answer.comment, code=CODES.get(answer.status, "fault")), answer)
+
+    def abort(self) -> None:
+        """Forget the object: the sender heard nothing and keeps it."""
+        self._drop()
+        self._count("interrupted", "the association ended before the object did")
+        _LOG.info("node.object_aborted", **self._log)
+
+    def _drop(self) -> None:
+        """Let go of what is kept of the object so far; also twice."""
+        raise NotImplementedError
+
+    def _failed(self, error: Exception) -> StoreAnswer:
+        """Write down an object that could not be kept through no fault of its own; return the answer."""
+        if isinstance(error, SpoolError | OSError | MemoryError):
+            self._tell("node.object_not_kept", error)
+            self._count("not-kept", "out of memory, disk or descriptors; the sender was asked to wait")
+            return NO_RESOURCES
+        self._tell("node.fault", error)
+        self._count("fault-of-node", "an error of the program")
+        return OUR_FAULT
+
     def _record_refusal(self, refusal: ObjectRefused, answer: StoreAnswer, kept: str = "") -> None:
         """Write down an object that is not taken; `kept` says where it is all the same."""
         way = self._way
@@ -189,17 +214,6 @@ class Arrival(Promise):
         self._drop()
         return self._answer
 
-    def refuse(self, answer: StoreAnswer) -> None:
-        """Forget the object and write down why: the acceptor found more than it may hold, or a fault."""
-        self._drop()
-        self._record_refusal(ObjectRefused(answer.comment, code=CODES.get(answer.status, "fault")), answer)
-
-    def abort(self) -> None:
-        """Forget the object: the sender heard nothing and keeps it."""
-        self._drop()
-        self._count("interrupted", "the association ended before the object did")
-        _LOG.info("node.object_aborted", **self._log)
-
     def _commit(self, deadline: Deadline) -> StoreAnswer:
         assert self._conversion is not None
         commit, summary = self._conversion.commit(deadline=deadline)
@@ -236,14 +250,8 @@ class Arrival(Promise):
                 self._tell_not_forwarded(error)
                 if error.answer.status == StoreStatus.OUT_OF_RESOURCES:
                     self._count("not-forwarded", "not taken by the destination; the sender was asked to wait")
-            elif isinstance(error, SpoolError | OSError | MemoryError):
-                self._answer = NO_RESOURCES
-                self._tell("node.object_not_kept", error)
-                self._count("not-kept", "out of memory, disk or descriptors; the sender was asked to wait")
             else:
-                self._answer = OUR_FAULT
-                self._tell("node.fault", error)
-                self._count("fault-of-node", "an error of the program")
+                self._answer = self._failed(error)
         elif self._refused is not None:  # it could not be kept as it came
             self._refused, self._answer = None, NO_RESOURCES
             self._tell("node.object_not_kept", error)

@@ -5,20 +5,13 @@ All objects of a route with `intake = "sealed"`. What becomes of them is the bus
 
 from __future__ import annotations
 
-from typing import Final
-
-import structlog
-
 from deid_node.dimse.association import StoreAnswer
-from deid_node.errors import ObjectRefused, SpoolError
-from deid_node.node.answers import CODES, NO_RESOURCES, OUR_FAULT, SUCCESS
+from deid_node.node.answers import SUCCESS
 from deid_node.node.arrival import Promise
 from deid_node.node.conversion import Way
 from deid_node.node.deposits import Depositor, tell_sealed
 from deid_node.spool.deadline import Deadline
 from deid_node.spool.sealed import Deposit
-
-_LOG: Final = structlog.get_logger(__name__)
 
 
 class SealedArrival(Promise):
@@ -54,26 +47,8 @@ class SealedArrival(Promise):
         assert self._answer is not None
         return self._answer
 
-    def refuse(self, answer: StoreAnswer) -> None:
-        """Forget the object and write down why."""
-        self._drop()
-        self._record_refusal(ObjectRefused(answer.comment, code=CODES.get(answer.status, "fault")), answer)
-
-    def abort(self) -> None:
-        """Forget the object: the sender heard nothing and keeps it."""
-        self._drop()
-        self._count("interrupted", "the association ended before the object did")
-        _LOG.info("node.object_aborted", **self._log)
-
     def _stop(self, error: Exception) -> None:
-        if isinstance(error, SpoolError | OSError | MemoryError):
-            self._answer = NO_RESOURCES
-            self._tell("node.object_not_kept", error)
-            self._count("not-kept", "out of memory, disk or descriptors; the sender was asked to wait")
-        else:
-            self._answer = OUR_FAULT
-            self._tell("node.fault", error)
-            self._count("fault-of-node", "an error of the program")
+        self._answer = self._failed(error)
         self._drop()
 
     def _drop(self) -> None:
