@@ -1,6 +1,6 @@
 """deid_node: a DICOM network node that de-identifies on the wire and loses nothing.
 
-As a library: `from deid_node import deidentify, deidentify_many`. The rest is reached through the
+As a library: `from deid_node import Engine, deidentify, deidentify_many`. The rest is reached through the
 command `deid-node`.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deid_node.files import FileResult, Filters, Options, Outcome, deidentify, deidentify_many
+    from deid_node.files import Engine, FileResult, Filters, Options, Outcome, deidentify, deidentify_many
 
-__all__ = ["FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
+__all__ = ["Engine", "FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
 __version__ = "0.1.0"
 
 

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pydicom.data
 import pytest
 
 from deid_node.profile.library import load
@@ -25,6 +26,7 @@ PAGES = sorted(
         *(ROOT / "benchmarks").glob("*.md"),
     ]
 )
+_CT = Path(pydicom.data.__file__).parent / "test_files" / "CT_small.dcm"
 _PROGRAMS = Path(sys.executable).parent
 
 
@@ -56,6 +58,16 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
     unknown = [word for word in shown if _run(_program("deid-node"), word, "--help").returncode]
 
     assert not unknown
+
+
+def test_the_python_that_is_shown_works(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "STUDY").mkdir()
+    shutil.copy(_CT, tmp_path / "STUDY" / "CT_small.dcm")
+
+    done = _run(sys.executable, "-c", block, environment={"HOME": str(tmp_path)}, cwd=tmp_path)
+
+    assert done.stdout.startswith("deidentified "), done.stderr
 
 
 def _program(name: str) -> str:

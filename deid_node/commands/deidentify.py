@@ -160,8 +160,9 @@ def _engine(profile: str | None, key_file: Path | None, config: Path | None, run
 
 def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Options) -> FileResult:
     from deid_node.files import one_file
+    from deid_node.files.memory import input_of
 
-    return one_file(deidentifier, source, target, dry_run=run.dry_run)
+    return one_file(deidentifier, input_of(source), target, dry_run=run.dry_run)
 
 
 def _run_all(

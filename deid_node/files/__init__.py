@@ -1,14 +1,15 @@
-"""De-identifying files without a network, from Python: one object in and one out, or any number of them.
+"""De-identifying without a network, from Python: one object in and one out, or any number of them.
 
-The same engine as on the wire. Nothing is raised for a single object: what became of it is in its
-`FileResult`, and one bad object never stops the others.
+Files, or objects in memory; the same engine as on the wire. Nothing is raised for a single object: what
+became of it is in its `FileResult`, and one bad object never stops the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from deid_node.delivery.template import FILE_FIELDS, PathTemplate
 from deid_node.engine.keys import Key, Pseudonyms
@@ -17,11 +18,12 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ConfigurationError
 from deid_node.files.draft import FolderTarget, NoTarget, Target
 from deid_node.files.index import Index
-from deid_node.files.input import EVERYTHING, Filters, Input, LocalFile, Remote, inputs_of
+from deid_node.files.input import EVERYTHING, Filters, Input, Remote, inputs_of
+from deid_node.files.memory import MemoryTarget, input_of
 from deid_node.files.object import Work
 from deid_node.files.result import FileResult, Outcome
 from deid_node.files.store import DEFAULT_PART_BYTES, bucket_of
-from deid_node.files.tree import Job, deidentify_all, stamp_of
+from deid_node.files.tree import Job, deidentify_all, run_alone, stamp_of
 from deid_node.files.upload import StoreTarget, WebTarget
 from deid_node.node.key_file import default_key
 from deid_node.node.named_secrets import account_secrets
@@ -29,9 +31,12 @@ from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
 
+if TYPE_CHECKING:
+    from deid_node.files.memory import One
+
 MIRROR = "{input_path}/{input_stem}.dcm"
 
-__all__ = ["FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
+__all__ = ["Engine", "FileResult", "Filters", "Options", "Outcome", "deidentify", "deidentify_many"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +79,125 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
+class Engine:
+    """A profile with the keys of a project, loaded once, for any number of objects.
+
+    Several threads may use one engine. The objects of `deidentify` are one run: where a profile asks for the
+    same value in all objects (`same_value`), they are compared. `close`, or the end of a `with` block,
+    forgets the keys and what is remembered of the last objects.
+    """
+
+    def __init__(self, profile: str | Path | Procedure = "basic", *, key: Key | None = None) -> None:
+        """Load a profile.
+
+        Args:
+            profile: name of a built-in profile, path of a profile file, or a compiled procedure.
+            key: the project key; None takes the one of this account, made on first use.
+
+        Raises:
+            ConfigurationError: the profile, a secret that it names, or the key is wrong.
+        """
+        if not isinstance(profile, Procedure):
+            profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
+        self._deidentifier: Deidentifier | None = Deidentifier(
+            profile, Pseudonyms(key or default_key()), secrets=account_secrets(profile.secrets)
+        )
+
+    def deidentify(self, source: One, target: str | Path | None = None) -> FileResult:
+        """De-identify one object.
+
+        Args:
+            source: path of a file, its bytes, a stream of them that was opened in binary mode, or a pydicom
+                Dataset. It is read once, and neither closed nor changed.
+            target: the file to write; one that is there and differs is never replaced. None returns the
+                result as `content`.
+
+        Returns:
+            What became of it. Nothing is written or returned unless the outcome is DEIDENTIFIED.
+
+        Raises:
+            TypeError: the source is nothing of the kind.
+            ValueError: the engine is closed.
+        """
+        given = input_of(source)
+        if target is not None:
+            return one_file(self._open(), given, Path(target))
+        memory = MemoryTarget()
+        result = run_alone(Work(self._open(), memory), given, "object")
+        return replace(result, target=None, content=memory.content)
+
+    def deidentify_many(
+        self,
+        sources: str | Path | Iterable[str | Path],
+        target: str | Path | Target,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> Iterator[FileResult]:
+        """De-identify any number of objects; yield what became of each when it is known.
+
+        Args:
+            sources: one or several: files, folders, web addresses, s3://BUCKET/PREFIX.
+            target: a folder, a web address that takes PUT, s3://BUCKET/PREFIX, or an object of your own.
+            options: how the run goes.
+
+        Raises:
+            ConfigurationError: the template, a source or the index is wrong.
+            ValueError: the engine is closed.
+        """
+        mine = self._open()
+        fields = parse_template(options.template, options.leaf).fields
+        plans = listing_plans(mine.procedure) if options.list_private else None
+        run = Deidentifier(mine.procedure, mine.pseudonyms, capture=fields, secrets=mine.secrets, plans=plans)
+        several = [sources] if isinstance(sources, str | Path) else sources
+        inputs = list(inputs_for(several, target, options))
+        return deidentify_all(run_of(run, target, options), inputs, options.workers)
+
+    def close(self) -> None:
+        """Forget the keys and the last objects; the engine can do nothing after it."""
+        self._deidentifier = None
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _open(self) -> Deidentifier:
+        if self._deidentifier is None:
+            raise ValueError("The engine is closed.")
+        return self._deidentifier
+
+
 def deidentify(
-    source: str | Path,
-    target: str | Path,
+    source: One,
+    target: str | Path | None = None,
     *,
     profile: str | Path | Procedure = "basic",
     key: Key | None = None,
 ) -> FileResult:
-    """De-identify one DICOM file.
+    """De-identify one object; for several, an `Engine` loads the profile once.
 
     Args:
-        source: the file to read.
-        target: the file to write; one that is there and differs is never replaced.
-        profile: name of a built-in profile, path of a profile file, or a compiled procedure.
-        key: the project key; None takes the one of this account, made on first use.
+        source, target: as for `Engine.deidentify`.
+        profile, key: as for `Engine`.
 
     Returns:
-        What became of it. Nothing is written unless the outcome is DEIDENTIFIED.
+        What became of it. Nothing is written or returned unless the outcome is DEIDENTIFIED.
 
     Raises:
         ConfigurationError: the profile, a secret that it names, or the key is wrong.
+        TypeError: the source is nothing that could be an object.
     """
-    return one_file(engine(profile, key), Path(source), Path(target))
+    with Engine(profile, key=key) as engine:
+        return engine.deidentify(source, target)
 
 
-def one_file(deidentifier: Deidentifier, source: Path, target: Path, *, dry_run: bool = False) -> FileResult:
-    """De-identify one file with an engine that is there."""
+def one_file(deidentifier: Deidentifier, source: Input, target: Path, *, dry_run: bool = False) -> FileResult:
+    """De-identify one object into one file with an engine that is there. Raises nothing."""
     folder = FolderTarget(target.parent, may_rename=False)
     work = Work(deidentifier, NoTarget(folder) if dry_run else folder)
-    return work.run(LocalFile(source, PurePosixPath(source.name)), lambda *_: (target.name,))
+    return run_alone(work, source, target.name)
 
 
 def deidentify_many(
@@ -116,19 +211,13 @@ def deidentify_many(
     """De-identify any number of objects; yield what became of each when it is known.
 
     Args:
-        sources: one or several: files, folders, web addresses, s3://BUCKET/PREFIX.
-        target: a folder, a web address that takes PUT, s3://BUCKET/PREFIX, or an object of your own.
-        profile, key: as for `deidentify`.
-        options: how the run goes.
+        sources, target, options: as for `Engine.deidentify_many`.
+        profile, key: as for `Engine`.
 
     Raises:
         ConfigurationError: the profile, a secret, the key, the template, a source or the index is wrong.
     """
-    template = parse_template(options.template, options.leaf)
-    deidentifier = engine(profile, key, capture=template.fields, list_private=options.list_private)
-    several = [sources] if isinstance(sources, str | Path) else sources
-    inputs = list(inputs_for(several, target, options))
-    return deidentify_all(run_of(deidentifier, target, options), inputs, options.workers)
+    return Engine(profile, key=key).deidentify_many(sources, target, options)
 
 
 def inputs_for(
@@ -162,22 +251,6 @@ def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Opt
     work = Work(deidentifier, where, tell_times=options.tell_times)
     template = parse_template(options.template, options.leaf)
     return Job(work, template, options.leaf, index, uses_store, options.keep_names)
-
-
-def engine(
-    profile: str | Path | Procedure,
-    key: Key | None,
-    *,
-    capture: frozenset[int] = frozenset(),
-    list_private: bool = False,
-) -> Deidentifier:
-    """Return the engine for a profile, with the key and the secrets of this account."""
-    if not isinstance(profile, Procedure):
-        profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
-    secrets = account_secrets(profile.secrets)
-    plans = listing_plans(profile) if list_private else None
-    pseudonyms = Pseudonyms(key or default_key())
-    return Deidentifier(profile, pseudonyms, capture=capture, secrets=secrets, plans=plans)
 
 
 def target_of(target: str | Path | Target, options: Options) -> Target:

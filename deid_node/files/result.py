@@ -33,11 +33,13 @@ class Outcome(StrEnum):
 class FileResult:
     """The outcome for one object.
 
-    `source` is the path of a file, else a URL without its query. `target` is where the result is, None
-    unless the outcome is DEIDENTIFIED or UNCHANGED. `code` is a short fixed word, `reason` a text without
-    values, `path` the attribute it is about. `notes` are oddities that did no harm, `findings` those of
-    validations and checks. Sizes are bytes; hashes are SHA-256 in hexadecimal, "" where none was asked for.
-    `private` are the private attributes of the result, where they were asked for: they identify patients.
+    `source` is the path of a file, else a URL without its query, or the words "object in memory". `target` is
+    where the result is, None unless the outcome is DEIDENTIFIED or UNCHANGED. `code` is a short fixed word,
+    `reason` a text without values, `path` the attribute it is about. `notes` are oddities that did no harm,
+    `findings` those of validations and checks. Sizes are bytes; hashes are SHA-256 in hexadecimal, "" where
+    none was asked for. `private` are the private attributes of the result, where they were asked for: they
+    identify patients.
+    `content` is the result itself, a DICOM file, where no target was named; else it is None.
     """
 
     source: Path | str
@@ -55,6 +57,7 @@ class FileResult:
     source_sha256: str = field(default="", compare=False)
     target_sha256: str = field(default="", compare=False)
     private: tuple[PrivateElement, ...] = field(default=(), compare=False, repr=False)
+    content: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_done(self) -> bool:

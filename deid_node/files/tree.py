@@ -22,9 +22,9 @@ from deid_node.delivery.names import component, value_text
 from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.rewrite import Deidentifier
-from deid_node.files.index import Index
+from deid_node.files.index import Index, Known
 from deid_node.files.input import Input, StoredObject
-from deid_node.files.object import Work
+from deid_node.files.object import Name, Work
 from deid_node.files.result import FileResult, Outcome
 from deid_node.log import describe
 from deid_node.log_discretion import tell_on_stderr
@@ -64,14 +64,7 @@ class Job:
             return self._in_leaf(self.template.render(done.attributes, extra))
 
         known = self.index.known.get(str(source.shown)) if self.index is not None else None
-        try:
-            return self.work.run(source, name, known)
-        except Exception as error:  # the edge: a fault of ours in one object must not end the run
-            told = describe(error)
-            frames = told["frames"]
-            where = frames[-1] if isinstance(frames, list) and frames else ""
-            reason = f"an error in deid-node itself ({told['error']} in {where})"
-            return FileResult(source.shown, Outcome.FAILED, code="internal", reason=reason)
+        return _guarded(self.work, source, name, known)
 
     def _in_leaf(self, names: tuple[str, ...]) -> tuple[str, ...]:
         if not self.leaf or len(names) < 2:
@@ -81,6 +74,22 @@ class Job:
             value_text(self.leaf.replace("{}", old).replace("%s", old)), "", self.template.limits
         )
         return (*names[:-2], leaf, names[-1])
+
+
+def run_alone(work: Work, source: Input, name: str) -> FileResult:
+    """De-identify one object into the place with a name. Raises nothing."""
+    return _guarded(work, source, lambda *_: (name,), None)
+
+
+def _guarded(work: Work, source: Input, name: Name, known: Known | None) -> FileResult:
+    try:
+        return work.run(source, name, known)
+    except Exception as error:  # the edge: a fault of ours in one object must not end the run
+        told = describe(error)
+        frames = told["frames"]
+        where = frames[-1] if isinstance(frames, list) and frames else ""
+        reason = f"an error in deid-node itself ({told['error']} in {where})"
+        return FileResult(source.shown, Outcome.FAILED, code="internal", reason=reason)
 
 
 def _stem(name: str) -> str:
