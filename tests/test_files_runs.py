@@ -215,7 +215,7 @@ def test_the_command_runs_dry(tree: Path, tmp_path: Path, capsys: pytest.Capture
     status = main(["deidentify", "--dry-run", str(tree), str(tmp_path / "out")])
 
     assert status == ExitCode.OK
-    assert "Nothing was written" in capsys.readouterr().out
+    assert "No result was written" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 

@@ -151,7 +151,7 @@ def _engine(profile: str | None, key_file: Path | None, config: Path | None, run
 
     settings = load_settings(config).settings
     procedure = load_procedure(profile or settings.profile)
-    pseudonyms = load_pseudonyms(settings, key_file)
+    pseudonyms = load_pseudonyms(settings, key_file, keeps=not run.dry_run)
     secrets = read_secrets(procedure.secrets, settings.state)
     fields = parse_template(run.template, run.leaf).fields
     plans = listing_plans(procedure) if run.list_private else None
@@ -240,7 +240,7 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
         if not results:
             complain("Nothing was found to de-identify: the folders are empty, or the options leave nothing.")
         told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if _is_told(outcome, counts)]
-        say(f"{len(results)} in: " + ", ".join(told) + (". Nothing was written." if dry_run else "."))
+        say(f"{len(results)} in: " + ", ".join(told) + (". No result was written." if dry_run else "."))
     bad = counts[Outcome.REJECTED] + counts[Outcome.HELD] + counts[Outcome.FAILED]
     if bad + (counts[Outcome.SKIPPED] if single else 0):
         leave(ExitCode.INCOMPLETE)

@@ -75,16 +75,15 @@ def explain(
 def _explanations(
     file: Path, profile: str | None, key_file: Path | None, config: Path | None, *, review: bool = False
 ) -> tuple[list[Explanation], Summary]:
-    from deid_node.commands.project import load_project_key
+    from deid_node.commands.project import load_pseudonyms
     from deid_node.engine.explain import explain as explain_dataset
-    from deid_node.engine.keys import Pseudonyms
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.part10 import read_part10
     from deid_node.settings.load import load_settings
 
     settings = load_settings(config).settings
     procedure = _procedure(profile or settings.profile, review=review)
-    pseudonyms = Pseudonyms(load_project_key(settings, key_file))
+    pseudonyms = load_pseudonyms(settings, key_file, keeps=False)
     with file.open("rb") as stream:
         part10 = read_part10(stream)
         stream.seek(part10.offset)

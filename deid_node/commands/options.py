@@ -22,5 +22,8 @@ Profile = Annotated[
 ]
 KeyFile = Annotated[
     Path | None,
-    typer.Option("--key-file", help="File with the project key. Else the configured one, made if absent."),
+    typer.Option(
+        "--key-file",
+        help="File with the project key. Else the configured one. Made if absent, where results are written.",
+    ),
 ]

@@ -46,7 +46,12 @@ Depth = Annotated[
 Skip = Annotated[
     list[str] | None, typer.Option("--skip", help="Not files with this name, in upper or lower case.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Do everything but write.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Do everything but write: no result, index or key; a --private-list is written."
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option(

@@ -51,7 +51,7 @@ class Options:
         leaf: new name of the last folder of each result, with `{}` for the old one.
         filters: which inputs of a tree are taken.
         workers: processes.
-        dry_run: nothing is written.
+        dry_run: nothing is written, no key of the account either; without one, codes and UIDs are others.
         resume: an index file; what it knows and has not changed is not done again.
         headers, target_headers: for web requests that read inputs, that write results.
         endpoint, region: of an object store that is not the one of AWS.
@@ -217,6 +217,7 @@ def deidentify_many(
     Raises:
         ConfigurationError: the profile, a secret, the key, the template, a source or the index is wrong.
     """
+    key = key or default_key(may_make=not options.dry_run)
     return Engine(profile, key=key).deidentify_many(sources, target, options)
 
 
@@ -244,10 +245,10 @@ def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Opt
     index = None
     if options.resume is not None:
         stamp = stamp_of(deidentifier, options.template, options.leaf, str(options.keep_names), str(target))
-        index = Index(options.resume, stamp)
+        index = Index(options.resume, stamp, is_read_only=options.dry_run)
     uses_store = isinstance(where, StoreTarget)
     if options.dry_run:
-        where, index = NoTarget(where), None
+        where = NoTarget(where)
     work = Work(deidentifier, where, tell_times=options.tell_times)
     template = parse_template(options.template, options.leaf)
     return Job(work, template, options.leaf, index, uses_store, options.keep_names)

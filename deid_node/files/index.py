@@ -34,14 +34,20 @@ class Known:
 class Index:
     """The lines of one index file that hold for a run."""
 
-    def __init__(self, file: Path, stamp: str) -> None:
+    def __init__(self, file: Path, stamp: str, *, is_read_only: bool = False) -> None:
         """Read the file, if there is one.
+
+        Args:
+            file: of an earlier run, or one that is to be made.
+            stamp: of this run.
+            is_read_only: nothing is added to it.
 
         Raises:
             ConfigurationError: it cannot be read.
         """
         self._file = file
         self._stamp = stamp
+        self._is_read_only = is_read_only
         self.known: Mapping[str, Known] = dict(self._read())
 
     def _read(self) -> Iterator[tuple[str, Known]]:
@@ -64,6 +70,9 @@ class Index:
         Raises:
             ConfigurationError: it cannot be written.
         """
+        if self._is_read_only:
+            yield self
+            return
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._stream = os.fdopen(os.open(self._file, flags, 0o600), "a", encoding="utf-8")
@@ -77,7 +86,7 @@ class Index:
 
     def add(self, result: FileResult) -> None:
         """Note a result that need not be made again."""
-        if result.outcome is not Outcome.DEIDENTIFIED:
+        if self._is_read_only or result.outcome is not Outcome.DEIDENTIFIED:
             return
         known = Known(
             str(result.source),

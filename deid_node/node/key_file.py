@@ -83,11 +83,33 @@ def check_key(settings: Settings) -> None:
     Raises:
         ConfigurationError: as for `project_key`.
     """
-    path = settings.state / KEY_NAME
-    if settings.key is not None or settings.key_file is not None or path.exists():
+    if missing_key_file(settings) is None:
         project_key(settings)
-    else:
+
+
+def missing_key_file(settings: Settings, key_file: Path | None = None) -> Path | None:
+    """Return the file in which a key would be made now, None when there is one or it has to be there.
+
+    Args:
+        settings: name the key.
+        key_file: a file that was named beside them, as commands have it.
+
+    Raises:
+        ConfigurationError: the key that objects were made with is gone.
+    """
+    if key_file is None and (settings.key is not None or settings.key_file is not None):
+        return None
+    path = key_file or settings.state / KEY_NAME
+    if path.exists() or path.is_symlink():
+        return None
+    if key_file is None:
         _refuse_lost_key(settings, path)
+    return path
+
+
+def stand_in_key() -> Key:
+    """Return a key that is nowhere kept, for looking at what would become of objects."""
+    return Key(secrets.token_bytes(MIN_KEY_BYTES))
 
 
 def open_envelopes(settings: Settings, *, environment: Mapping[str, str] | None = None) -> Envelopes | None:
@@ -117,9 +139,19 @@ def check_sealing_key(settings: Settings) -> None:
         )
 
 
-def default_key() -> Key:
-    """Return the project key of this account, without looking at any configuration."""
-    return _read_or_make(default_state() / KEY_NAME, None)
+def default_key(*, may_make: bool = True) -> Key:
+    """Return the project key of this account, without looking at any configuration.
+
+    Args:
+        may_make: make it when it is absent; else a key stands in that is nowhere kept.
+
+    Raises:
+        ConfigurationError: as for `project_key`.
+    """
+    path = default_state() / KEY_NAME
+    if not may_make and not path.exists():
+        return stand_in_key()
+    return _read_or_make(path, None)
 
 
 def _read_or_make(path: Path, environment: Mapping[str, str] | None) -> Key:
