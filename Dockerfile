@@ -8,8 +8,10 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY deid_node deid_node
 COPY profiles profiles
-RUN python -m venv /opt/deid-node \
- && /opt/deid-node/bin/pip install --no-cache-dir --no-compile . \
+COPY locks locks
+COPY tools/install_locked.sh tools/install_locked.sh
+# What locks/ names with versions and hashes, and nothing else: the environment has no pip.
+RUN tools/install_locked.sh /opt/deid-node \
  && /opt/deid-node/bin/python -m compileall -q /opt/deid-node/lib
 
 FROM python:${PYTHON}
