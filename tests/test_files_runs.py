@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -108,6 +109,83 @@ def test_a_dry_run_says_where_results_would_be_and_writes_nothing(tree: Path, tm
     }
     assert all(result.target_size for result in results)
     assert not (tmp_path / "out").exists()
+
+
+# --- hashes ---------------------------------------------------------------------------------------
+
+
+def test_without_hashes_the_results_are_the_same_files(tree: Path, tmp_path: Path) -> None:
+    with_them = run(tree, tmp_path / "with")
+    without = run(tree, tmp_path / "without", hashes=False)
+
+    assert files_in(tmp_path / "with") == files_in(tmp_path / "without") != set()
+    for name in files_in(tmp_path / "with"):
+        content = (tmp_path / "with" / name).read_bytes()
+        assert content == (tmp_path / "without" / name).read_bytes()
+    told = {(r.source, r.target_sha256) for r in with_them}
+    assert told == {(r.source, hashlib.sha256(Path(str(r.target)).read_bytes()).hexdigest()) for r in without}
+    assert {(r.source_sha256, r.target_sha256) for r in without} == {("", "")}
+    assert [r.target_size for r in with_them] == [r.target_size for r in without]
+
+
+def test_an_index_has_hashes_whatever_was_asked_for(tree: Path, tmp_path: Path) -> None:
+    results = run(tree, tmp_path / "out", resume=tmp_path / "index", hashes=False)
+
+    assert {len(r.source_sha256) for r in results} == {len(r.target_sha256) for r in results} == {64}
+
+
+def test_a_name_that_is_taken_gives_way_to_the_same_one_without_hashes(tmp_path: Path) -> None:
+    names = []
+    for hashes in (True, False):
+        out = tmp_path / str(hashes)
+        out.mkdir()
+        (out / "x.dcm").write_bytes(b"another")
+        (result,) = run(CT, out, template="x.dcm", hashes=hashes)
+        names.append(Path(str(result.target)).name)
+
+    assert names[0] == names[1] != "x.dcm"
+
+
+# --- how inputs are read --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [3900, 4060, 4064, 4072, 4080, 4084, 4090, 4096, 4100, 70_000])
+def test_file_meta_information_may_be_long(tmp_path: Path, length: int) -> None:
+    ds = pydicom.dcmread(CT)
+    meta = ds.file_meta
+    meta.PrivateInformationCreatorUID, meta.PrivateInformation = "1.2.3", bytes(2)
+    ds.save_as(tmp_path / "short.dcm")
+    start = 132 + 12 + meta.FileMetaInformationGroupLength
+    meta.PrivateInformation = bytes(2 + max(0, length - start) // 2 * 2)
+    ds.save_as(tmp_path / "long.dcm")
+
+    short, long = (
+        run(tmp_path / name, tmp_path / name[:-4], template="x.dcm")[0] for name in ("short.dcm", "long.dcm")
+    )
+
+    assert long.outcome is Outcome.DEIDENTIFIED
+    assert long.source_size - short.source_size == max(0, length - start) // 2 * 2
+    assert long.target_sha256 == short.target_sha256
+
+
+def test_a_long_object_leaves_nothing_in_the_one_after_it(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    ds = pydicom.dcmread(CT)
+    for number, kilobytes in enumerate((3000, 1, 1024, 1025, 1100)):
+        ds.Rows, ds.Columns = 512, kilobytes
+        ds.PixelData = bytes([number + 1]) * (1024 * kilobytes)
+        ds.SOPInstanceUID = f"1.2.{number}"
+        ds.save_as(source / f"{number}.dcm")
+
+    run(source, tmp_path / "together", workers=1)
+    for number in range(5):
+        run(source / f"{number}.dcm", tmp_path / "alone")
+
+    for number in range(5):
+        together = (tmp_path / "together" / f"{number}.dcm").read_bytes()
+        assert together == (tmp_path / "alone" / f"{number}.dcm").read_bytes()
+        assert pydicom.dcmread(tmp_path / "alone" / f"{number}.dcm").PixelData[-1] == number + 1
 
 
 # --- what a second run does -----------------------------------------------------------------------

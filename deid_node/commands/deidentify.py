@@ -94,6 +94,7 @@ def deidentify(
         part_bytes=part_size << 20,
         tell_times=tell_times,
         list_private=private_list is not None,
+        hashes=as_json,  # nobody sees them else
     )
     deidentifier = _engine(profile, key_file, config, run)
     listed = PrivateFile(private_list) if private_list is not None else None
@@ -162,7 +163,7 @@ def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Option
     from deid_node.files import one_file
     from deid_node.files.memory import input_of
 
-    return one_file(deidentifier, input_of(source), target, dry_run=run.dry_run)
+    return one_file(deidentifier, input_of(source), target, dry_run=run.dry_run, hashes=run.hashes)
 
 
 def _run_all(

@@ -58,6 +58,8 @@ class Options:
         part_bytes: larger results go to an object store in parts of this size.
         tell_times: whether a web server or object store is told when an input was changed.
         list_private: whether results say which private attributes they have.
+        hashes: whether results of a folder have the hashes of input and result; they cost more than all
+            else. An index, a web server, an object store and an object of your own get them in any case.
     """
 
     template: str = MIRROR
@@ -74,6 +76,7 @@ class Options:
     part_bytes: int = DEFAULT_PART_BYTES
     tell_times: bool = False
     list_private: bool = False
+    hashes: bool = True
 
 
 DEFAULT_OPTIONS = Options()
@@ -193,10 +196,12 @@ def deidentify(
         return engine.deidentify(source, target)
 
 
-def one_file(deidentifier: Deidentifier, source: Input, target: Path, *, dry_run: bool = False) -> FileResult:
+def one_file(
+    deidentifier: Deidentifier, source: Input, target: Path, *, dry_run: bool = False, hashes: bool = True
+) -> FileResult:
     """De-identify one object into one file with an engine that is there. Raises nothing."""
-    folder = FolderTarget(target.parent, may_rename=False)
-    work = Work(deidentifier, NoTarget(folder) if dry_run else folder)
+    folder = FolderTarget(target.parent, may_rename=False, hashes=hashes)
+    work = Work(deidentifier, NoTarget(folder, hashes) if dry_run else folder, hashes=hashes)
     return run_alone(work, source, target.name)
 
 
@@ -247,9 +252,12 @@ def run_of(deidentifier: Deidentifier, target: str | Path | Target, options: Opt
         stamp = stamp_of(deidentifier, options.template, options.leaf, str(options.keep_names), str(target))
         index = Index(options.resume, stamp, is_read_only=options.dry_run)
     uses_store = isinstance(where, StoreTarget)
+    hashes = options.hashes or index is not None or not isinstance(where, FolderTarget)
+    if isinstance(where, FolderTarget):
+        where = replace(where, hashes=hashes)
     if options.dry_run:
-        where = NoTarget(where)
-    work = Work(deidentifier, where, tell_times=options.tell_times)
+        where = NoTarget(where, hashes)
+    work = Work(deidentifier, where, tell_times=options.tell_times, hashes=hashes)
     template = parse_template(options.template, options.leaf)
     return Job(work, template, options.leaf, index, uses_store, options.keep_names)
 

@@ -7,6 +7,7 @@ returned to whoever asked and go nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Final
@@ -15,7 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from deid_node.errors import SOPClassNotSupported
-from deid_node.files.input import Input
+from deid_node.files.input import Input, Stream
 from deid_node.profile.procedure import Action, Procedure, Table
 from deid_node.profile.template import Field, Template
 
@@ -60,8 +61,8 @@ def collect(inputs: Iterable[Input], wanted: Wanted | Procedure, table: str = ""
     by_class: dict[str, Wanted] = {}
     for one in inputs:
         try:
-            with one.open() as stream:
-                content = BytesIO(stream.read(_HEADER_BYTES))
+            with closing(one.open()) as stream:
+                content = BytesIO(_read(stream))
             ds = dcmread(content, stop_before_pixels=True, force=False)
             asked = wanted
             if isinstance(asked, Procedure):
@@ -75,6 +76,16 @@ def collect(inputs: Iterable[Input], wanted: Wanted | Procedure, table: str = ""
             found.failed.append((str(one.shown), type(error).__name__))
     found.values.discard("")
     return found
+
+
+def _read(stream: Stream) -> bytes:
+    """Read the beginning of an object; a stream may return fewer bytes at a time."""
+    pieces: list[bytes] = []
+    left = _HEADER_BYTES
+    while left > 0 and (piece := stream.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:

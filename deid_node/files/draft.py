@@ -11,18 +11,21 @@ import filecmp
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from deid_node.delivery.names import alternatives
-from deid_node.engine.deidentified import Deidentified
+from deid_node.engine.deidentified import Buffers, Deidentified
 
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _MAX_BUFFERS: Final = min(os.sysconf("SC_IOV_MAX"), 512)
 
 Names = tuple[str, ...]
+T = TypeVar("T")
 
 
 class NameTakenError(Exception):
@@ -68,7 +71,7 @@ class Draft(Protocol):
 
     @property
     def sha256(self) -> str:
-        """The hash of what was written, in hexadecimal."""
+        """The hash of what was written, in hexadecimal; "" where none is wanted."""
         ...
 
 
@@ -89,39 +92,39 @@ class Target(Protocol):
 
 
 class Tally:
-    """Size and hash of what is written."""
+    """Size of what is written, and its hash unless nobody wants it: hashing costs more than writing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hashes: bool = True) -> None:
         self.size = 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashes else None
 
-    def add(self, views: list[memoryview]) -> None:
+    def add(self, buffers: Buffers) -> None:
         """Count bytes."""
-        for view in views:
-            self.size += len(view)
-            self._hash.update(view)
+        for buffer in buffers:
+            self.size += len(buffer)
+            if self._hash is not None:
+                self._hash.update(buffer)
 
     @property
     def sha256(self) -> str:
-        """The hash so far, in hexadecimal."""
-        return self._hash.hexdigest()
-
-
-def views_of(part: Deidentified) -> list[memoryview]:
-    """Return the bytes as views that are not empty."""
-    return [memoryview(buffer).cast("B") for buffer in part.buffers if len(buffer)]
+        """The hash so far, in hexadecimal; "" where none is wanted."""
+        return self._hash.hexdigest() if self._hash is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderTarget:
-    """A folder. When another object has a name, `may_rename` gives the result one of its own."""
+    """A folder. When another object has a name, `may_rename` gives the result one of its own.
+
+    `hashes`: whether the hashes of results are wanted.
+    """
 
     folder: Path
     may_rename: bool = True
+    hashes: bool = field(default=True, kw_only=True)
 
     def begin(self) -> FolderDraft:
         """Start a file under a temporary name."""
-        return FolderDraft(self.folder, self.may_rename)
+        return FolderDraft(self.folder, self.may_rename, Tally(hashes=self.hashes))
 
     def shown(self, names: Names) -> Path:
         """Return the path."""
@@ -137,10 +140,11 @@ class NoTarget:
     """Writes nothing and says where results would go."""
 
     instead_of: Target
+    hashes: bool = True
 
     def begin(self) -> NoDraft:
         """Start a result that goes nowhere."""
-        return NoDraft(self.instead_of)
+        return NoDraft(self.instead_of, Tally(hashes=self.hashes))
 
     def shown(self, names: Names) -> Path | str:
         """Return what the real target would say."""
@@ -154,20 +158,20 @@ class NoTarget:
 class NoDraft:
     """A result that goes nowhere; its size and hash are known."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, tally: Tally) -> None:
         self._target = target
-        self._tally = Tally()
+        self._tally = tally
         self._begun = False
 
     def begin(self, meta: bytes) -> None:
         """Count the file meta information, once."""
         if not self._begun:
             self._begun = True
-            self._tally.add([memoryview(meta)])
+            self._tally.add([meta])
 
     def write(self, part: Deidentified) -> None:
         """Count bytes."""
-        self._tally.add(views_of(part))
+        self._tally.add(part.buffers)
 
     def place(self, names: Names, about: About) -> Path | str:
         """Return where it would be."""
@@ -190,12 +194,13 @@ class NoDraft:
 class FolderDraft:
     """A file that is being written under a temporary name."""
 
-    def __init__(self, folder: Path, may_rename: bool) -> None:
+    def __init__(self, folder: Path, may_rename: bool, tally: Tally) -> None:
         self._folder = folder
         self._may_rename = may_rename
-        self._path = folder / f".deid-node-{secrets.token_hex(8)}.part"
+        self._path = f"{folder}/.deid-node-{secrets.token_hex(8)}.part"
         self._descriptor: int | None = None
-        self._tally = Tally()
+        self._tally = tally
+        self._waiting: Buffers = []
 
     @property
     def size(self) -> int:
@@ -208,40 +213,40 @@ class FolderDraft:
         return self._tally.sha256
 
     def begin(self, meta: bytes) -> None:
-        """Write the file meta information, once, before the first bytes of the dataset."""
+        """Take the file meta information, once; it is written with the first bytes of the dataset."""
         if self._descriptor is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o666)  # as the umask of the person allows
-            self._write_all([memoryview(meta)])
+            open_it = partial(os.open, self._path, flags, 0o666)  # as the umask of the person allows
+            self._descriptor = _in_folder(self._folder, open_it)
+            self._waiting = [meta]
 
     def write(self, part: Deidentified) -> None:
         """Write bytes of the dataset."""
-        views = views_of(part)
-        for start in range(0, len(views), _MAX_BUFFERS):
-            self._write_all(views[start : start + _MAX_BUFFERS])
+        buffers, self._waiting = [*self._waiting, *filter(len, part.buffers)], []
+        for start in range(0, len(buffers), _MAX_BUFFERS):
+            self._write_all(buffers[start : start + _MAX_BUFFERS])
 
-    def _write_all(self, views: list[memoryview]) -> None:
+    def _write_all(self, buffers: Buffers) -> None:
         if self._descriptor is None:
             raise AssertionError("written before it was begun")
-        self._tally.add(views)
-        while views:
-            written = os.writev(self._descriptor, views)
-            while views and written >= len(views[0]):
-                written -= len(views.pop(0))
-            if views and written:
-                views[0] = views[0][written:]
+        self._tally.add(buffers)
+        while buffers:
+            written = os.writev(self._descriptor, buffers)
+            while buffers and written >= len(buffers[0]):
+                written -= len(buffers.pop(0))
+            if buffers and written:
+                buffers[0] = memoryview(buffers[0])[written:]
 
     def place(self, names: Names, about: About) -> Path:
         """Link the file to its name, or to one of its own when another object has it."""
         self._close()
         target = self._folder.joinpath(*names)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if self._is_placed(target):
+        if _in_folder(target.parent, partial(self._is_placed, target)):
             return target
         if self._may_rename:
-            sha256 = bytes.fromhex(self.sha256)
-            for other in alternatives(target.name, about.sop_instance_uid, sha256)[1:]:
+            with open(self._path, "rb") as written:
+                digest = hashlib.file_digest(written, "sha256").digest()
+            for other in alternatives(target.name, about.sop_instance_uid, digest)[1:]:
                 if self._is_placed(target.with_name(other)):
                     return target.with_name(other)
         raise NameTakenError(target)
@@ -269,9 +274,18 @@ class FolderDraft:
         """Remove the temporary name, whatever happened before."""
         self._close()
         with suppress(OSError):
-            self._path.unlink()
+            os.unlink(self._path)
 
     def _close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _in_folder(folder: Path, do: Callable[[], T]) -> T:
+    """Do something in a folder, which is made when it is not there yet."""
+    try:
+        return do()
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return do()

@@ -10,14 +10,28 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deid_node.errors import ConfigurationError
 from deid_node.files.store import Bucket, bucket_of
 from deid_node.files.web import get
 from deid_node.node.part10 import NotDicom
+
+
+class Stream(Protocol):
+    """Bytes that come one after the other."""
+
+    def read(self, count: int, /) -> bytes | None:
+        """Return the next bytes, at most so many; nothing at the end. Raises OSError."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read the next bytes into a buffer and return how many came, 0 at the end. Raises OSError."""
+
+    def close(self) -> None:
+        """Read no more."""
 
 
 class Input(Protocol):
@@ -38,7 +52,7 @@ class Input(Protocol):
         """Its size in bytes and its time of change in nanoseconds; 0 where unknown. Raises OSError."""
         ...
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """Open it for reading. Raises OSError."""
         ...
 
@@ -59,14 +73,14 @@ class LocalFile:
     @property
     def stamp(self) -> tuple[int, int]:
         """Size and time of change."""
-        status = self.path.stat()
+        status = os.stat(self.path)
         return status.st_size, status.st_mtime_ns
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """Open the file. Raises NotDicom for what is none, as a pipe in a tree."""
         if self.may_be_pipe:
-            return self.path.open("rb")
-        stream = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+            return FileIO(self.path)
+        stream = FileIO(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             stream.close()
             raise NotDicom("is no regular file")
@@ -96,7 +110,7 @@ class WebFile:
         """Unknown before it is read."""
         return 0, 0
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """Ask for it."""
         return get(self.url, self.headers)
 
@@ -121,7 +135,7 @@ class StoredObject:
         """Size and time of change, as listed."""
         return self.size, self.changed_ns
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """Open the object."""
         return self.bucket.open(self.key)
 

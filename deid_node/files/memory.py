@@ -11,15 +11,16 @@ import io
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from deid_node.engine.deidentified import Deidentified
+from deid_node.engine.deidentified import Buffers, Deidentified
 from deid_node.errors import Malformed
-from deid_node.files.draft import About, Names, Tally, views_of
-from deid_node.files.input import Input, LocalFile
+from deid_node.files.draft import About, Names, Tally
+from deid_node.files.input import Input, LocalFile, Stream
 from deid_node.node.part10 import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from pydicom.dataset import Dataset
 
     One = str | Path | bytes | bytearray | memoryview | BinaryIO | Dataset
@@ -79,14 +80,14 @@ class HeldObject:
         """Unknown before it is read."""
         return 0, 0
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """Return a stream of its own; closing it closes nothing that was given.
 
         Raises:
             Malformed: the Dataset cannot be encoded.
         """
         if self.stream is not None:
-            return cast(BinaryIO, _Lent(self.stream))
+            return _Lent(self.stream)
         return io.BytesIO(self.content) if self.ds is None else _encoded(self.ds)
 
 
@@ -99,11 +100,14 @@ class _Lent(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
-        return self._stream.read(size)
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer)
+        piece = self._stream.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
 
 
-def _encoded(ds: Dataset) -> BinaryIO:
+def _encoded(ds: Dataset) -> io.BytesIO:
     """Return a Dataset as a file (PS3.10 section 7.1)."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
@@ -169,16 +173,16 @@ class MemoryDraft:
     def begin(self, meta: bytes) -> None:
         """Take the file meta information, once."""
         if not self._tally.size:
-            self._add([memoryview(meta)])
+            self._add([meta])
 
     def write(self, part: Deidentified) -> None:
         """Take bytes of the dataset."""
-        self._add(views_of(part))
+        self._add(part.buffers)
 
-    def _add(self, views: list[memoryview]) -> None:
-        self._tally.add(views)
-        for view in views:
-            self._body.write(view)
+    def _add(self, buffers: Buffers) -> None:
+        self._tally.add(buffers)
+        for buffer in buffers:
+            self._body.write(buffer)
 
     def place(self, names: Names, about: About) -> str:
         """Hand over the complete result."""

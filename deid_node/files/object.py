@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from datetime import date
 from io import BytesIO
-from typing import BinaryIO, Final
+from typing import Final
 
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.rewrite import Deidentifier, Rewrite
-from deid_node.errors import ObjectRefused
+from deid_node.errors import Malformed, ObjectRefused
 from deid_node.files.draft import About, Draft, Names, NameTakenError, Target
 from deid_node.files.index import Known
-from deid_node.files.input import Input
+from deid_node.files.input import Input, Stream
 from deid_node.files.result import FileResult, Outcome, refused
 from deid_node.files.web import WebError
-from deid_node.node.part10 import read_part10
+from deid_node.node.part10 import Part10, read_part10
 
-READ_BYTES: Final = 1 << 20
 # Enough to find the dataset in without going back in a stream that cannot.
-_HEAD_BYTES: Final = (1 << 20) + 1024
+_READ_BYTES: Final = (1 << 20) + 1024
+_USUAL_META_BYTES: Final = 4096
+_FIRST_ELEMENT: Final = 16  # bytes behind the file meta information that are looked at
 
 Name = Callable[[Summary, Callable[[str], str]], Names]
 """Names a result, given a function that veils names of inputs (see `Rewrite.veiled`)."""
@@ -38,11 +41,17 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done to every object: the engine, and where results go."""
+    """What is done to every object: the engine, and where results go.
+
+    `hashes`: whether the hashes of inputs are wanted.
+    """
 
     deidentifier: Deidentifier
     target: Target
     tell_times: bool = False
+    hashes: bool = True
+    # New memory costs the kernel ten times what reading into memory costs that is there already.
+    _own: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def run(self, source: Input, name: Name, known: Known | None = None) -> FileResult:
         """De-identify one object into the place that `name` chooses.
@@ -59,7 +68,7 @@ class Work:
             if known is not None and self._is_unchanged(known, size, changed_ns):
                 return _unchanged(source, known)
             draft = self.target.begin()
-            with source.open() as stream:
+            with closing(source.open()) as stream:
                 rewrite, summary = self._rewrite(stream, draft, read)
             about = self._about(summary, read, changed_ns, known)
             placed = draft.place(name(summary, rewrite.veiled), about)
@@ -96,49 +105,69 @@ class Work:
         return same and self.target.has(known.target)
 
     def _about(self, summary: Summary, read: _Read, changed_ns: int, known: Known | None) -> About:
-        digest = self.deidentifier.pseudonyms.digest("source", bytes.fromhex(read.hash))
+        digest = ""
+        if read.hash:
+            digest = self.deidentifier.pseudonyms.digest("source", bytes.fromhex(read.hash)).hex()
         return About(
             summary.heading.sop_instance_uid,
             read.size,
             changed_ns if self.tell_times else 0,
-            digest.hex(),
+            digest,
             known.target_sha256 if known is not None else "",
         )
 
-    def _rewrite(self, stream: BinaryIO, draft: Draft, read: _Read) -> tuple[Rewrite, Summary]:
-        head = _filled(stream, _HEAD_BYTES)
-        part10 = read_part10(BytesIO(head))
+    def _rewrite(self, stream: Stream, draft: Draft, read: _Read) -> tuple[Rewrite, Summary]:
+        buffer = self._buffer()
+        count = _filled(stream, buffer)
+        part10 = _beginning(buffer[:count])
         read.notes = part10.oddities
         rewrite = self.deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid, today=date.today())
-        sha256 = hashlib.sha256(head)
-        piece = memoryview(head)[part10.offset :]
-        read.size = len(head)
-        while True:
-            part = rewrite.feed(piece)
+        sha256 = hashlib.sha256() if self.hashes else None
+        start, ended = part10.offset, count < len(buffer)
+        while count:
+            read.size += count
+            if sha256 is not None:
+                sha256.update(buffer[:count])
+            part = rewrite.feed(buffer[start:count])
             if part is not None:
                 if rewrite.heading is not None:
                     draft.begin(rewrite.heading.meta)
                 draft.write(part)
-            chunk = stream.read(READ_BYTES)
-            if not chunk:
-                break
-            sha256.update(chunk)
-            read.size += len(chunk)
-            piece = memoryview(chunk)
+            start, count = 0, 0 if ended else stream.readinto(buffer) or 0
         last, summary = rewrite.finish()
         draft.begin(summary.heading.meta)
         draft.write(last)
-        read.hash = sha256.hexdigest()
+        read.hash = sha256.hexdigest() if sha256 is not None else ""
         return rewrite, summary
 
+    def _buffer(self) -> memoryview:
+        """Return the memory that this thread reads into, for one object after the other."""
+        buffer: memoryview | None = getattr(self._own, "buffer", None)
+        if buffer is None:
+            buffer = self._own.buffer = memoryview(bytearray(_READ_BYTES))
+        return buffer
 
-def _filled(stream: BinaryIO, count: int) -> bytes:
-    """Read so many bytes, or all there are; a network stream may return fewer at a time."""
-    pieces: list[bytes] = []
-    while count > 0 and (piece := stream.read(count)):
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
+
+def _filled(stream: Stream, buffer: memoryview) -> int:
+    """Fill a buffer, or read all there is; a network stream may return fewer bytes at a time."""
+    filled = 0
+    while filled < len(buffer) and (count := stream.readinto(buffer[filled:])):
+        filled += count
+    return filled
+
+
+def _beginning(head: memoryview) -> Part10:
+    """Find the dataset; what is looked at is copied, so first only as much as there usually is.
+
+    Raises:
+        Malformed: the file meta information cannot be read, or it is no DICOM file.
+    """
+    if len(head) > _USUAL_META_BYTES:
+        with suppress(Malformed):
+            found = read_part10(BytesIO(head[:_USUAL_META_BYTES]))
+            if found.offset + _FIRST_ELEMENT <= _USUAL_META_BYTES:
+                return found
+    return read_part10(BytesIO(head))
 
 
 def _unchanged(source: Input, known: Known) -> FileResult:

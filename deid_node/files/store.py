@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from deid_node.errors import ConfigurationError
 
@@ -42,11 +42,11 @@ class Bucket:
         """
         yield from _in_process(self, prefix)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> Told:
         """Open an object for reading. Raises OSError."""
         import obstore
 
-        return cast(BinaryIO, _Told(lambda: obstore.open_reader(_store(self), key)))
+        return Told(lambda: obstore.open_reader(_store(self), key))
 
     def put(self, key: str, body: BinaryIO, metadata: Mapping[str, str], part_bytes: int) -> None:
         """Store a file as an object, in parts when it is longer than one. Raises OSError."""
@@ -113,21 +113,25 @@ def _tell(do: Callable[[], Value]) -> Value:
         raise _error(error) from None
 
 
-class _Told:
+class Told:
     """A reader whose errors are those of files."""
 
     def __init__(self, opened: Callable[[], Any]) -> None:
         self._reader = _tell(opened)
 
-    def __enter__(self) -> _Told:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Read no more."""
         self._reader.close()
 
     def read(self, count: int) -> bytes:
         """Return the next bytes. Raises OSError."""
         return bytes(_tell(lambda: self._reader.read(count)))
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read the next bytes into a buffer and return how many came. Raises OSError."""
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _list(bucket: Bucket, prefix: str) -> Iterator[Listed]:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from deid_node.engine.deidentified import Deidentified
-from deid_node.files.draft import About, Names, Tally, views_of
+from deid_node.engine.deidentified import Buffers, Deidentified
+from deid_node.files.draft import About, Names, Tally
 from deid_node.files.store import DEFAULT_PART_BYTES, Bucket
 from deid_node.files.web import WebError, put
 
@@ -48,17 +48,17 @@ class UploadDraft:
         """Take the file meta information, once."""
         if self._body is None:
             self._body = tempfile.TemporaryFile()  # noqa: SIM115  # closed by discard
-            self._add([memoryview(meta)])
+            self._add([meta])
 
     def write(self, part: Deidentified) -> None:
         """Take bytes of the dataset."""
-        self._add(views_of(part))
+        self._add(part.buffers)
 
-    def _add(self, views: list[memoryview]) -> None:
+    def _add(self, buffers: Buffers) -> None:
         assert self._body is not None
-        self._tally.add(views)
-        for view in views:
-            self._body.write(view)
+        self._tally.add(buffers)
+        for buffer in buffers:
+            self._body.write(buffer)
 
     def place(self, names: Names, about: About) -> str:
         """Send the result."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 from urllib.error import HTTPError, URLError
@@ -65,9 +65,9 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _send(request: urllib.request.Request) -> BinaryIO:
+def _send(request: urllib.request.Request) -> HTTPResponse:
     try:
-        return cast(BinaryIO, _opener().open(request, timeout=_TIMEOUT_S))
+        return cast(HTTPResponse, _opener().open(request, timeout=_TIMEOUT_S))
     except HTTPError as error:
         error.close()
         raise WebError(f"the server answers {error.code}", error.code) from None
@@ -77,7 +77,7 @@ def _send(request: urllib.request.Request) -> BinaryIO:
         raise WebError(f"the server cannot be reached ({told})") from None
 
 
-def get(url: str, headers: Mapping[str, str]) -> BinaryIO:
+def get(url: str, headers: Mapping[str, str]) -> HTTPResponse:
     """Ask for an address; the answer is read from the returned stream.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from typing import Final
 
 from deid_node.engine.heading import heading_of
 from deid_node.spool.envelope import Envelopes
@@ -39,7 +39,7 @@ class HeldOriginal:
         """Its size, and when it came."""
         return self.row.size, int(self.row.received_at * 1e9)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BytesIO:
         """Return its beginning as a DICOM file. Raises SealError, OSError."""
         said, head = read_header(self.folder, self.row.object, self.envelopes, _HEADER_BYTES)
         meta = heading_of(said.sop_class_uid, said.sop_instance_uid, said.transfer_syntax_uid).meta
