@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from deid_node.engine.actions import Constant, Reject
+from deid_node.engine.alike import Alike
 from deid_node.engine.codestream import Comments
 from deid_node.engine.deidentified import Buffers
 from deid_node.engine.encoding import (
@@ -42,7 +43,9 @@ _BULK_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 # Bytes of a piece that are buffered in one go: what passes through need not be copied.
 _STEP: Final = 16 << 10
 _FRAGMENT_STEP: Final = 64
-_ITEMS_STEP: Final = 128 << 10  # items come in runs, and each run is searched and written in one go
+_ITEMS_STEP: Final = 128 << 10
+# Where items come in runs: runs are taken from the piece as it is, only the item that a piece cuts is not.
+_ITEM_STEP: Final = 8
 
 
 class _Starved(Exception):
@@ -54,7 +57,8 @@ class _Frame:
     """A level that is being streamed: the dataset, a sequence, an item, or encapsulated pixels.
 
     `end` is the stream offset where it ends, None while only a delimiter tells. `drop` says that
-    nothing of it is written. `plan` is None only where everything is dropped.
+    nothing of it is written. Of a sequence, `alike` knows the items that stay as they are, `runs` says
+    that the last one did, and `usual` how long that was.
     """
 
     kind: str  # "dataset", "sequence", "item", "fragments"
@@ -68,6 +72,9 @@ class _Frame:
     creators: dict[int, str] = field(default_factory=dict)
     charsets: tuple[str, ...] | None = None
     place: Place | None = None
+    alike: Alike | None = None
+    runs: bool = False
+    usual: int = 0
     described: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -96,6 +103,7 @@ class Body:
         self._pad = False
         self._comments: Comments | None = None
         self._wanted = 0
+        self._singly = 0  # up to this offset items are searched one by one
         root = _Frame("dataset", None, plan, plan.encoding, after=after, place=place)
         if plan.asks_creators:
             root.creators = dict(place.creators)
@@ -115,6 +123,9 @@ class Body:
                 self._pass -= n
                 piece = piece[n:]
                 self._end_of_value()
+                continue
+            if not self._buffer and (taken := self._known_run(self._frames[-1], piece)):
+                piece = piece[taken:]
                 continue
             take = max(self._step(), self._wanted - len(self._buffer))
             self._buffer += piece[:take]
@@ -137,8 +148,11 @@ class Body:
 
     def _step(self) -> int:
         """Return how many bytes are buffered in one go."""
-        if self._frames[-1].kind == "fragments":
+        frame = self._frames[-1]
+        if frame.kind == "fragments":
             return _FRAGMENT_STEP
+        if frame.alike is not None and frame.runs:
+            return _ITEM_STEP
         return _STEP if len(self._frames) == 1 else _ITEMS_STEP
 
     def _advance(self) -> None:
@@ -153,7 +167,7 @@ class Body:
                     self._close(frame)
                 elif frame.kind in ("dataset", "item"):
                     self._level(frame)
-                else:
+                elif not self._known_run(frame):
                     self._next_item(frame)
         except _Starved:
             return
@@ -368,7 +382,8 @@ class Body:
             raise LimitExceeded(f"sequences nested deeper than {self._budget.limits.depth}")
         place = self._place(frame, b"", [])
         self._consume(missing.value)
-        self._frames.append(_Frame("sequence", end, plan, inner, drop, code >> 16, place=place))
+        alike = None if drop else Alike(plan.shapes, self._subject.shortest_needle)
+        self._frames.append(_Frame("sequence", end, plan, inner, drop, code >> 16, place=place, alike=alike))
 
     def _open_fragments(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
         self._began(frame, missing, entry)
@@ -412,8 +427,6 @@ class Body:
             if frame.item and self._comments is not None:  # behind the offset table
                 self._comments.begin()
             return
-        self._budget.spend(0, 1)
-        frame.item += 1
         self._item(frame, n)
 
     def _end_of_fragments(self) -> None:
@@ -427,8 +440,6 @@ class Body:
     def _item(self, frame: _Frame, n: int) -> None:
         """Rewrite an item that fits the window; open a longer one."""
         if n != UNDEFINED:
-            if self._known_run(frame):
-                return
             if frame.end is not None and self._offset + 8 + n > frame.end:
                 raise Malformed("an item reaches past the end of its sequence")
             if 8 + n <= self._window:
@@ -437,6 +448,8 @@ class Body:
                 return
         elif self._undefined_item(frame):
             return
+        self._budget.spend(0, 1)
+        frame.item += 1
         if not frame.drop:
             self._out.append(frame.encoding.item_start())
         end = None if n == UNDEFINED else self._offset + 8 + n
@@ -446,25 +459,36 @@ class Body:
         child.place = Place(b"", [], frame.encoding, self._subject, frame.place, frame.tag, frame.item)
         self._frames.append(child)
 
-    def _known_run(self, frame: _Frame) -> bool:
-        """Copy the items that have a shape which stays as it is; tell whether there were any."""
-        if frame.drop:
-            return False
-        known = len(self._buffer) if frame.end is None else min(len(self._buffer), frame.end - self._offset)
-        found = frame.plan.shapes.run_at(self._buffer, known)
-        if found is None:
-            return False
-        shape, end = found
-        b = bytes(memoryview(self._buffer)[:end])
-        if self._subject.residual([b]):
-            return False
-        number = end // shape.length
-        self._budget.spend(number * shape.elements, number * shape.items - 1)
-        self._subject.kept += number * shape.elements
-        frame.item += number - 1
-        self._out.append(b)
-        self._consume(end)
-        return True
+    def _known_run(self, frame: _Frame, piece: memoryview | None = None) -> int:
+        """Write the items that have a shape which stays as it is; return how many bytes they have.
+
+        Args:
+            piece: where they begin, as long as the buffer is empty.
+        """
+        if frame.alike is None:
+            return 0
+        b = self._buffer if piece is None else piece
+        known = len(b) if frame.end is None else min(len(b), frame.end - self._offset)
+        singly = self._offset < self._singly
+        run = frame.alike.one_at(b, known) if singly else frame.alike.run_at(b, known)
+        if not run.end:
+            return 0
+        if self._subject.residual([*(bytes(b[p:q]) for p, q in run.raw), *run.beside]):
+            # The item in which something is found is rewritten, the others are not.
+            frame.alike.forget()
+            self._singly = self._offset + run.end
+            return 0 if run.own_items == 1 else self._known_run(frame, piece)
+        self._budget.spend(run.elements, run.items)
+        self._subject.kept += run.elements
+        frame.item += run.own_items
+        frame.runs, frame.usual = True, run.last
+        if piece is None:
+            self._out.append(bytes(memoryview(self._buffer)[: run.end]))
+            self._consume(run.end)
+        else:
+            self._out.append(piece[: run.end])
+            self._offset += run.end
+        return run.end
 
     def _undefined_item(self, frame: _Frame) -> bool:
         """Rewrite an item of undefined length if it ends within the window."""
@@ -479,11 +503,14 @@ class Body:
         if level.stop:
             raise Malformed("an item ends without its delimiter")
         if known < self._window:
-            self._need(min(self._window, max(known * 2, 64)))
+            # No more than an item like the last one, so that what follows need not be buffered.
+            self._need(min(self._window, frame.usual if known < frame.usual else max(known * 2, 64)))
         return False
 
     def _whole_item(self, frame: _Frame, start: int, stop: int, following: int) -> None:
         """Rewrite one buffered item."""
+        self._budget.spend(0, 1)
+        frame.item += 1
         gates = self._subject.gates
         if not frame.drop or gates is not None:
             b = bytes(memoryview(self._buffer)[:following])
@@ -500,8 +527,9 @@ class Body:
         if not frame.drop:
             new = rewrite_guarded(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
-            if new is None and following == stop:
-                frame.plan.shapes.learn(place, frame.plan, following, Budget(self._budget.limits))
+            if new is None:
+                frame.plan.shapes.learn(place, frame.plan, start, stop, Budget(self._budget.limits))
+        frame.runs, frame.usual = False, following
         self._consume(following)
 
     def _delimiter(self, frame: _Frame, stop: int) -> None:

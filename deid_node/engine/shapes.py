@@ -1,16 +1,17 @@
-"""Pass over items of a shape that is known to stay as it is: thousands of frames alike.
+"""Know the shapes of items that stay as they are: thousands of frames alike.
 
 The items of a functional groups sequence repeat their structure: the same attributes with values of the
 same lengths. Once an item of such a shape was rewritten and every decision in it was to keep the bytes
-whatever they are, further items are recognized by their element headers alone, as one pattern, and
-copied in runs. Their values are not looked at, exactly as they were not the first time; the search for
-known identifiers is the caller's and stays.
+whatever they are, further items are recognized by their element headers alone, and copied in runs
+(`alike`). No value decides anything, exactly as it did not the first time; the search for known
+identifiers is the caller's and stays.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from deid_node.engine.encoding import ODD, Encoding
@@ -20,20 +21,32 @@ from deid_node.engine.scan import Budget, Element
 if TYPE_CHECKING:
     from deid_node.engine.plan import Place, Plan
 
+FEW: Final = 8
+"""So many items are recognized one by one before more is put up to compare them in one go."""
+
 _LONGEST_ITEM: Final = 4096
 _OFTEN: Final = 3
 _MOST_SHAPES: Final = 64
 _MOST_CANDIDATES: Final = 512
+# Fixed bytes, or how many bytes of a value: an item from its header to its end.
+_Parts = list[bytes | int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Items of one structure: how long one is, with its header, what it holds, and how to find a run."""
+    """Items of one structure.
+
+    `length` is that of one with its header and delimiter, `elements` and `items` what it holds, itself
+    counted, `values` where its values stand, `few` finds up to FEW of them. `differing` are the numbers
+    of the values that differed between items of earlier objects.
+    """
 
     length: int
     elements: int
     items: int
-    run: re.Pattern[bytes]
+    values: tuple[tuple[int, int], ...]
+    few: re.Pattern[bytes]
+    differing: set[int] = field(default_factory=set)
 
 
 class Shapes:
@@ -44,35 +57,33 @@ class Shapes:
         self._count = 0
         self._candidates: dict[tuple[bytes | int, ...], int] = {}
 
-    def run_at(self, buffer: bytearray, end: int) -> tuple[Shape, int] | None:
-        """Return the shape of the items at the start of a buffer and where their run ends.
+    def few_at(self, b: bytearray | memoryview, p: int, end: int) -> tuple[Shape, int] | None:
+        """Return the shape of the items at a position and where they end, after FEW at the latest.
 
         Args:
-            end: how far the run may go.
+            end: how far they may go.
         """
-        shapes = self._known.get(bytes(buffer[:8]))
-        if shapes is not None:
-            for shape in shapes:
-                found = shape.run.match(buffer, 0, end)
-                if found is not None:
-                    return shape, found.end()
+        for shape in self._known.get(bytes(b[p : p + 8]), ()):
+            found = shape.few.match(b, p, end)
+            if found is not None:
+                return shape, found.end()
         return None
 
-    def learn(self, place: Place, plan: Plan, length: int, budget: Budget) -> None:
+    def learn(self, place: Place, plan: Plan, start: int, end: int, budget: Budget) -> None:
         """Take note of an item that was rewritten and did not change.
 
         Args:
-            place: the item; it begins at the start of the place's buffer.
-            length: of the item with its header, which has a defined length.
+            place: the item; its header begins at the start of the place's buffer.
+            start, end: of its elements.
+            budget: to spend on reading it again.
         """
-        if length > _LONGEST_ITEM or self._count >= _MOST_SHAPES:
+        if len(place.b) > _LONGEST_ITEM or self._count >= _MOST_SHAPES:
             return
-        parts: list[bytes | int] = []
-        counts = _structure(
-            place.b, 0, 8, length, place.elements, plan, place.encoding, budget, place.depth, parts
-        )
-        if counts is None:
+        parts: _Parts = []
+        counts = _structure(place.b, place.elements, plan, place.encoding, budget, place.depth, parts)
+        if counts is None or budget.repairs:
             return
+        parts = [place.b[:start], *parts, place.b[end:]]
         gates = place.subject.gates
         fixed = b"".join(part for part in parts if isinstance(part, bytes))
         if gates is not None and gates.concern(fixed, place.encoding):
@@ -84,28 +95,24 @@ class Shapes:
         self._candidates[key] = seen
         if seen == _OFTEN:
             self._count += 1
-            shape = Shape(length, counts[0], counts[1] + 1, _pattern(parts))
+            shape = _shape(parts, counts[0], counts[1] + 1)
             self._known.setdefault(bytes(place.b[:8]), []).append(shape)
 
 
 def _structure(
     b: bytes,
-    head: int,
-    start: int,
-    end: int,
     elements: list[Element],
     plan: Plan,
     encoding: Encoding,
     budget: Budget,
     depth: int,
-    parts: list[bytes | int],
+    parts: _Parts,
 ) -> tuple[int, int] | None:
-    """Append the fixed bytes and the lengths of the values of an item to `parts`.
+    """Append the fixed bytes and the lengths of the values of an item's elements to `parts`.
 
     Returns:
-        How many elements and items it holds, None when something in it is not kept whatever it is.
+        How many elements and items there are, None when something in it is not kept whatever it is.
     """
-    parts.append(b[head:start])
     count, inside = len(elements), 0
     for element in elements:
         code, p, v, q = element
@@ -119,22 +126,27 @@ def _structure(
             parts.append(q - v)
             continue
         below = getattr(entry, "plan", None)
-        if below is None or b[v - 4 : v] == b"\xff\xff\xff\xff":
+        if below is None:
             return None
         within = encoding_within(code, encoding)
-        for at, level, stop, following in items(b, element, within, budget, depth + 1):
-            if following != stop:
-                return None
-            found = _structure(b, at, at + 8, stop, level.elements, below, within, budget, depth + 1, parts)
+        at = v
+        for head, level, stop, following in items(b, element, within, budget, depth + 1):
+            parts.append(b[head : head + 8])
+            found = _structure(b, level.elements, below, within, budget, depth + 1, parts)
             if found is None:
                 return None
-            count, inside = count + found[0], inside + 1 + found[1]
+            parts.append(b[stop:following])
+            count, inside, at = count + found[0], inside + 1 + found[1], following
+        parts.append(b[at:q])
     return count, inside
 
 
-def _pattern(parts: list[bytes | int]) -> re.Pattern[bytes]:
-    """Return a pattern for a run of items: fixed bytes, and any bytes where values stand."""
+def _shape(parts: _Parts, elements: int, items: int) -> Shape:
+    lengths = [part if isinstance(part, int) else len(part) for part in parts]
+    places = pairwise(accumulate(lengths, initial=0))
+    values = tuple(place for part, place in zip(parts, places, strict=True) if isinstance(part, int) and part)
     one = b"".join(
         re.escape(part) if isinstance(part, bytes) else b".{%d}" % part if part else b"" for part in parts
     )
-    return re.compile(b"(?>" + one + b")++", re.DOTALL)
+    few = re.compile(b"(?>" + one + b"){1,%d}+" % FEW, re.DOTALL)
+    return Shape(sum(lengths), elements, items, values, few)

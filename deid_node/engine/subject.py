@@ -271,6 +271,11 @@ class Subject:
         return self._needles
 
     @property
+    def shortest_needle(self) -> int:
+        """Bytes of the shortest name or ID that is searched for, 0 when none is."""
+        return min(map(len, self.needles), default=0)
+
+    @property
     def cleaner(self) -> Cleaner:
         """The text cleaner for this object."""
         if self._cleaner is None:

@@ -6,10 +6,11 @@ import struct
 
 import pytest
 
+from deid_node.engine.alike import Alike, Run
+from deid_node.engine.body import Body, _Frame
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
-from deid_node.engine.shapes import Shapes
 from deid_node.errors import Rejected
 from deid_node.profile.conditions import Condition
 from deid_node.profile.procedure import Action, Gate, Procedure, Rule, Table
@@ -26,6 +27,7 @@ ROWS = {
     0x00209111: Rule(Action.K),
     0x00209113: Rule(Action.K),
     0x00209161: Rule(Action.U),
+    0x00209163: Rule(Action.R),
     0x00280301: Rule(Action.K),
     0x52009230: Rule(Action.K),
 }
@@ -39,14 +41,24 @@ def element(tag: int, vr: str, value: bytes) -> bytes:
     return head + struct.pack("<H", len(value)) + value
 
 
-def item(content: bytes) -> bytes:
+def item(content: bytes, *, undefined: bool = False) -> bytes:
+    if undefined:
+        return b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + content + b"\xfe\xff\x0d\xe0\0\0\0\0"
     return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
 
 
-def frame(number: int, *, stack: bytes = b"1", extra: bytes = b"") -> bytes:
+def frame(number: int, *, stack: bytes = b"1", extra: bytes = b"", undefined: bool = False) -> bytes:
     content = element(0x00189220, "FD", struct.pack("<d", number)) + element(0x00209056, "SH", stack) + extra
     position = element(0x00200032, "DS", b"-100.0\\-100.0\\%06.1f" % number)
-    return item(element(0x00209111, "SQ", item(content)) + element(0x00209113, "SQ", item(position)))
+    groups = (element(0x00209111, "SQ", item(content)), _sequence(0x00209113, item(position), undefined))
+    return item(b"".join(groups), undefined=undefined)
+
+
+def _sequence(tag: int, content: bytes, undefined: bool) -> bytes:
+    if not undefined:
+        return element(tag, "SQ", content)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + b"SQ\0\0\xff\xff\xff\xff"
+    return head + content + b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def dataset(frames: list[bytes], name: bytes = b"Planted^Name") -> bytes:
@@ -80,7 +92,15 @@ def rewritten(data: bytes, piece: int, limits: Limits) -> tuple[bytes, int, int]
 STREAMED = Limits(window_bytes=4096)
 FRAMES = {
     "all alike": [frame(number) for number in range(300)],
+    "of undefined length": [frame(number, undefined=True) for number in range(300)],
     "of two shapes": [frame(number, stack=b"1" if number % 3 else b"22  ") for number in range(300)],
+    "with values that differ now and then": [
+        frame(number // 100, stack=b"12 " if number % 150 else b"13 ") for number in range(300)
+    ],
+    "of a growing length": [
+        frame(number, extra=element(0x00209161, "IS", b"%d" % (number // 7 * number)))
+        for number in range(300)
+    ],
     "one with a UID": [
         frame(number, extra=element(0x00209161, "UI", b"1.2.3\0") if number == 150 else b"")
         for number in range(300)
@@ -100,28 +120,57 @@ def test_runs_change_neither_bytes_nor_counts(frames: list[bytes], monkeypatch: 
     data = dataset(frames)
     with_runs = [rewritten(data, piece, STREAMED) for piece in (len(data), 1000, 97)]
 
-    monkeypatch.setattr(Shapes, "run_at", lambda *_: None)
+    monkeypatch.setattr(Alike, "run_at", lambda *_: Run())
     without = rewritten(data, len(data), STREAMED)
 
     assert all(result == without for result in with_runs)
 
 
-def test_items_that_repeat_are_found_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[int] = []
-    found = Shapes.run_at
+@pytest.mark.parametrize("kind", ["all alike", "of undefined length", "with values that differ now and then"])
+@pytest.mark.parametrize("piece", [1 << 20, 2000])
+def test_items_that_repeat_are_found_in_runs(kind: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    items: list[int] = []
+    found = Alike.run_at
 
-    def watch(self: Shapes, buffer: bytearray, end: int) -> object:
-        run = found(self, buffer, end)
-        if run is not None:
-            runs.append(run[1] // run[0].length)
+    def watch(self: Alike, b: bytearray | memoryview, end: int) -> Run:
+        run = found(self, b, end)
+        items.append(run.own_items)
         return run
 
-    monkeypatch.setattr(Shapes, "run_at", watch)
-    data = dataset(FRAMES["all alike"])
+    monkeypatch.setattr(Alike, "run_at", watch)
 
-    rewritten(data, len(data), STREAMED)
+    rewritten(dataset(FRAMES[kind]), piece, STREAMED)
 
-    assert sum(runs) > 290
+    assert sum(items) > 290
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_run_is_written_from_the_piece_in_which_it_came(undefined: bool) -> None:
+    data = dataset([frame(number, undefined=undefined) for number in range(300)])
+    rewrite = deidentifier(STREAMED).begin(transfer_syntax_uid=EXPLICIT)
+    views = 0
+    for start in range(0, len(data), 4000):
+        part = rewrite.feed(memoryview(data)[start : start + 4000])
+        if part is not None:
+            views += sum(len(buffer) for buffer in part.buffers if isinstance(buffer, memoryview))
+
+    assert views > 0.7 * len(data)
+
+
+def test_one_name_makes_no_difference_to_the_frames_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rewritten_items: list[int] = []
+    whole = Body._whole_item
+
+    def watch(self: Body, frame: _Frame, *places: int) -> None:
+        whole(self, frame, *places)
+        rewritten_items.append(frame.item)
+
+    monkeypatch.setattr(Body, "_whole_item", watch)
+
+    rewritten(dataset(FRAMES["one with the patient's name"]), 1 << 20, STREAMED)
+
+    assert 200 in rewritten_items
+    assert len(rewritten_items) < 10
 
 
 def test_a_name_in_one_of_many_frames_does_not_come_out() -> None:
@@ -129,6 +178,20 @@ def test_a_name_in_one_of_many_frames_does_not_come_out() -> None:
 
     assert b"PLANTED" not in out
     assert b"12345678" in out
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 4000, 97])
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_refusal_names_the_item_whatever_the_pieces(piece: int, undefined: bool) -> None:
+    frames = [
+        frame(number, undefined=undefined, extra=element(0x00209163, "US", b"\1\0") if number == 250 else b"")
+        for number in range(300)
+    ]
+
+    with pytest.raises(Rejected) as refused:
+        rewritten(dataset(frames), piece, STREAMED)
+
+    assert "[250]" in refused.value.path
 
 
 def test_a_gate_sees_one_of_many_frames() -> None:
