@@ -6,6 +6,8 @@ No message carries an attribute value: what, where and what would be right, neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 
@@ -25,6 +27,26 @@ class ConfigurationError(DeidNodeError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems: tuple[str, ...] = problems
+
+
+class Problems:
+    """Gathers what several readings find wrong, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def gather(self, before: str = "") -> Iterator[None]:
+        """Go on after a ConfigurationError of the block, and keep its problems, with words before each."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self.found += [before + problem for problem in error.problems]
+
+    def tell(self) -> None:
+        """Raise ConfigurationError with all problems, each once, if there are any."""
+        if self.found:
+            raise ConfigurationError(*dict.fromkeys(self.found))
 
 
 class ProfileError(ConfigurationError):

@@ -90,7 +90,7 @@ def test_an_error_of_ours_is_told_without_its_text(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("Doe^Jane")
 
-    monkeypatch.setattr("deid_node.settings.load.load_settings", broken)
+    monkeypatch.setattr("deid_node.settings.load.read_settings", broken)
 
     status = main(["check"])
 
@@ -134,7 +134,7 @@ def test_check_tells_all_problems_at_once(tmp_path: Path, capsys: pytest.Capture
     assert status == ExitCode.CONFIGURATION
     assert told["ok"] is False
     for part in ("too short", "basik", "PatientName", "cannot be written"):
-        assert any(part in problem for problem in told["problems"]), (part, told["problems"])
+        assert any(part in problem["problem"] for problem in told["problems"]), (part, told["problems"])
 
 
 # --- deidentify ---------------------------------------------------------------------------------------

@@ -7,61 +7,68 @@ from typing import TYPE_CHECKING, Any
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
 from deid_node.commands.terminal import complain, leave, print_json, say
-from deid_node.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deid_node.node.inspection import Inspection
     from deid_node.settings import Settings
-    from deid_node.settings.load import Loaded
 
 
 def check(config: Config = None, as_json: Json = False) -> None:
-    """Check settings, profiles and key without starting the node."""
-    problems: list[str] = []
-    told: dict[str, Any] = {}
-    try:
-        from deid_node.settings.load import load_settings
+    """Check settings, profiles, keys, certificates and folders, and tell all that is wrong. Starts nothing.
 
-        loaded = load_settings(config)
-        told = _inspect(loaded, problems)
-    except ConfigurationError as error:
-        problems += error.problems
+    Every problem says where it is, and what would be right. What hangs on a setting that is wrong itself is
+    named and not looked at.
+    """
+    from deid_node.node.inspection import inspect
+    from deid_node.settings.load import read_settings
+
+    reading = read_settings(config)
+    found = inspect(reading)
+    told = _meaning(reading.settings, reading.file, found) if not reading.problems else {}
     if as_json:
-        print_json({"ok": not problems, "problems": problems, **told})
+        problems = [
+            {"area": area.value, "where": problem.where, "problem": problem.text}
+            for area, problems in found.problems.items()
+            for problem in problems
+        ]
+        unseen = [area.value for area in found.unseen]
+        print_json({"ok": not problems, "problems": problems, "not_checked": unseen, **told})
     else:
         for line in told.get("summary", ()):
             say(line)
         for note in told.get("notes", ()):
             say(f"Note:      {note}")
-        for problem in problems:
-            complain(problem)
-        if not problems:
-            say("All right.")
-    if problems:
+        _tell(found)
+    if found.count:
         leave(ExitCode.CONFIGURATION)
 
 
-def _inspect(loaded: Loaded, problems: list[str]) -> dict[str, Any]:
-    """Return what the settings mean; put what is wrong with the files they name into `problems`."""
-    from deid_node.node.banner import banner
-    from deid_node.node.destinations import check_destinations
-    from deid_node.node.key_file import check_key, check_sealing_key
-    from deid_node.node.procedures import compile_procedures, profile_notes
-    from deid_node.node.tls import check_tls
+def _tell(found: Inspection) -> None:
+    """Say what is wrong, area by area."""
+    if not found.count:
+        say("All right.")
+        return
+    complain(f"{found.count} problem{'s' if found.count > 1 else ''}:")
+    for area, problems in found.problems.items():
+        complain(f"{area.value}")
+        for problem in problems:
+            complain(f"  {problem}")
+    if found.unseen:
+        complain(f"Not checked before the settings are right: {', '.join(found.unseen)}.")
 
-    settings = loaded.settings
-    procedures = {}
-    for examine in (check_key, check_sealing_key, check_destinations, check_tls, _check_quarantine):
-        try:
-            examine(settings)
-        except ConfigurationError as error:
-            problems += error.problems
-    try:
-        procedures = compile_procedures(settings)
-    except ConfigurationError as error:
-        problems += error.problems
+
+def _meaning(settings: Settings | None, file: Path | None, found: Inspection) -> dict[str, Any]:
+    """Return what the settings mean."""
+    from deid_node.node.banner import banner
+    from deid_node.node.procedures import profile_notes
+
+    assert settings is not None
+    procedures = found.procedures
     return {
-        "file": str(loaded.file) if loaded.file else None,
-        "summary": banner(settings, procedures, loaded.file),
+        "file": str(file) if file else None,
+        "summary": banner(settings, procedures, file),
         "notes": [*profile_notes(settings), *_room_notes(settings)],
         "routes": {
             name: {
@@ -90,10 +97,3 @@ def _room_notes(settings: Settings) -> list[str]:
         f"The file system of the spool is {used:.0%} full; from spool.high_water = "
         f"{settings.spool.high_water:g} on no object is taken."
     ]
-
-
-def _check_quarantine(settings: Settings) -> None:
-    from deid_node.node.sealing import read_public_key
-
-    if settings.quarantine.public_key is not None:
-        read_public_key(settings.quarantine.public_key)

@@ -30,16 +30,25 @@ def refuse_lost_codes(table: Path, mark: Path) -> None:
     Raises:
         ConfigurationError: the table is gone, or the mark cannot be written.
     """
-    if mark.exists() and not table.exists():
-        raise ConfigurationError(
-            f"{table}: the table of random codes is gone. Put it back from where it is kept; without it "
-            f"known patients get new codes. To begin anew, remove {mark}."
-        )
+    check_codes(table, mark)
     try:
         mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise ConfigurationError(f"{mark}: cannot be written ({error.strerror}).") from None
+
+
+def check_codes(table: Path, mark: Path) -> None:
+    """Find out whether the table of random codes is there if there was one. Makes nothing.
+
+    Raises:
+        ConfigurationError: the table is gone.
+    """
+    if mark.exists() and not table.exists():
+        raise ConfigurationError(
+            f"{table}: the table of random codes is gone. Put it back from where it is kept; without it "
+            f"known patients get new codes. To begin anew, remove {mark}."
+        )
 
 
 class RandomCodes:

@@ -12,7 +12,7 @@ from deid_node.delivery.folder import FolderDestination
 from deid_node.delivery.policy import DestinationPolicy, Hours
 from deid_node.delivery.template import PathTemplate
 from deid_node.dimse.peer import Peer
-from deid_node.errors import ConfigurationError
+from deid_node.errors import Problems
 from deid_node.node.through import Through
 from deid_node.node.tls import requestor_context
 from deid_node.settings import AESettings, FolderSettings, Settings
@@ -26,10 +26,10 @@ def make_destinations(settings: Settings) -> dict[str, Destination]:
     """
     made: dict[str, Destination] = {}
     templates = _templates(settings)
-    problems: list[str] = []
+    problems = Problems()
     for name, destination in settings.effective_destinations.items():
-        if isinstance(destination, FolderSettings):
-            try:
+        with problems.gather():
+            if isinstance(destination, FolderSettings):
                 made[name] = FolderDestination(
                     name,
                     destination.path,
@@ -39,19 +39,12 @@ def make_destinations(settings: Settings) -> dict[str, Destination]:
                     folder_mode=destination.folder_mode,
                     file_mode=destination.file_mode,
                 )
-            except ConfigurationError as error:
-                problems += error.problems
-        else:
-            try:
+            else:
                 tls = requestor_context(settings, name, destination)
-            except ConfigurationError as error:
-                problems += error.problems
-                continue
-            made[name] = CStoreDestination(
-                name, peer_of(settings, destination), tls=tls, commits=destination.commitment
-            )
-    if problems:
-        raise ConfigurationError(*problems)
+                made[name] = CStoreDestination(
+                    name, peer_of(settings, destination), tls=tls, commits=destination.commitment
+                )
+    problems.tell()
     return made
 
 
@@ -110,36 +103,37 @@ def check_destinations(settings: Settings) -> None:
     Raises:
         ConfigurationError: with the problems of all destinations.
     """
-    problems: list[str] = []
-    try:
+    problems = Problems()
+    with problems.gather():
         _templates(settings)
-    except ConfigurationError as error:
-        problems += error.problems
     for name, destination in settings.effective_destinations.items():
-        if isinstance(destination, FolderSettings):
-            nearest = _nearest(destination.path)
-            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-                problems.append(f"destinations.{name}.path: {destination.path} cannot be written.")
-    if problems:
-        raise ConfigurationError(*problems)
+        if isinstance(destination, FolderSettings) and (why := unwritable(destination.path)):
+            problems.found.append(f"{_place(settings, name)}: {why}")
+    problems.tell()
+
+
+def unwritable(folder: Path) -> str:
+    """Return why a folder could not be made or written by this account, "" when it could."""
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{folder} cannot be written: {nearest} is no folder."
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{folder} cannot be written: this account may not write in {nearest}; name another folder."
+    return ""
+
+
+def _place(settings: Settings, name: str) -> str:
+    return f"destinations.{name}.path" if settings.destinations else "state"
 
 
 def _templates(settings: Settings) -> dict[str, PathTemplate]:
     parsed: dict[str, PathTemplate] = {}
-    problems: list[str] = []
+    problems = Problems()
     for name, destination in settings.effective_destinations.items():
         if isinstance(destination, FolderSettings):
-            try:
+            with problems.gather(f"destinations.{name}.template: "):
                 parsed[name] = PathTemplate.parse(destination.template)
-            except ConfigurationError as error:
-                problems += [f"destinations.{name}.template: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigurationError(*problems)
+    problems.tell()
     return parsed
-
-
-def _nearest(path: Path) -> Path:
-    """Return the folder itself, or the nearest one above it that exists."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path

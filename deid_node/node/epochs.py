@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from deid_node.engine.keys import Key
-from deid_node.errors import ConfigurationError
-from deid_node.node.key_file import KEY_NAME, make_key, project_key, read_key
+from deid_node.errors import ConfigurationError, Problems
+from deid_node.node.key_file import KEY_NAME, make_key, missing_key_file, project_key, read_key
 from deid_node.settings import Settings
 
 _EPOCH: Final = re.compile("[A-Z2-7]{8}")
@@ -67,10 +67,25 @@ def key_ring(settings: Settings, more: Iterable[Path] = ()) -> KeyRing:
         ConfigurationError: a key cannot be used (see `project_key`).
     """
     current, file = project_key(settings)
-    files = [*(former_files(file) if file is not None else ()), *more]
-    former = {key.epoch: key for key in map(read_key, files)}
+    former: dict[str, Key] = {}
+    problems = Problems()
+    for path in (*(former_files(file) if file is not None else ()), *more):
+        with problems.gather():
+            key = read_key(path)
+            former[key.epoch] = key
+    problems.tell()
     former.pop(current.epoch, None)
     return KeyRing(current, file, former)
+
+
+def check_keys(settings: Settings) -> None:
+    """Find out whether the keys of the project can be used, without making one.
+
+    Raises:
+        ConfigurationError: as for `key_ring`.
+    """
+    if missing_key_file(settings) is None:
+        key_ring(settings)
 
 
 def configured_file(settings: Settings) -> Path:

@@ -77,16 +77,6 @@ def _refuse_lost_key(settings: Settings, path: Path) -> None:
         )
 
 
-def check_key(settings: Settings) -> None:
-    """Find out whether the key can be used, without making one.
-
-    Raises:
-        ConfigurationError: as for `project_key`.
-    """
-    if missing_key_file(settings) is None:
-        project_key(settings)
-
-
 def missing_key_file(settings: Settings, key_file: Path | None = None) -> Path | None:
     """Return the file in which a key would be made now, None when there is one or it has to be there.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deid_node.errors import ConfigurationError
+from deid_node.errors import ConfigurationError, Problems
 from deid_node.node.named_secrets import read_secrets
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
@@ -19,17 +19,15 @@ def compile_procedures(settings: Settings) -> dict[str, Procedure]:
         ConfigurationError: with the problems of all profiles.
     """
     compiled: dict[str, Procedure] = {}
-    problems: list[str] = []
+    problems, seen = Problems(), set[str]()
     for name, route in settings.effective_routes.items():
-        if route.profile in compiled:
+        if route.profile in seen:
             continue
-        try:
+        seen.add(route.profile)
+        with problems.gather(f"routes.{name}.profile: " if settings.routes else "profile: "):
             compiled[route.profile] = procedure = library.load(route.profile, Path.cwd())
             read_secrets(procedure.secrets, settings.state)
-        except ConfigurationError as error:
-            problems += [f"routes.{name}.profile: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigurationError(*dict.fromkeys(problems))
+    problems.tell()
     return compiled
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from deid_node.errors import ConfigurationError
+from deid_node.errors import ConfigurationError, Problems
 from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import AESettings, Settings
 
@@ -65,30 +65,35 @@ def acceptor_context(
         ConfigurationError: a file is missing, unreadable, expired, or does not fit the others; or
             peers with public addresses would be let in without TLS.
     """
-    tls = settings.tls
+    tls, problems = settings.tls, Problems()
     if tls.certificate is None:
         for name in ("key", "ca"):
             if getattr(tls, name) is not None and not any(map(_uses_tls, settings.destinations.values())):
-                raise ConfigurationError(f"tls.{name}: is of no use without tls.certificate.")
-        _check_cleartext(settings)
+                problems.found.append(f"tls.{name}: is of no use without tls.certificate.")
+        problems.found += _cleartext_problems(settings)
+        problems.tell()
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
-    _load_own(context, _Named("tls.certificate", tls.certificate), _Named("tls.key", tls.key), environment)
+    with problems.gather():
+        own = _Named("tls.certificate", tls.certificate), _Named("tls.key", tls.key)
+        _load_own(context, *own, environment)
     if tls.mutual:
-        if tls.ca is None:
-            raise ConfigurationError(
-                "tls.ca: is missing; it names who issues the certificates of peers. `mutual = false` lets "
-                "callers in without one."
-            )
-        _load_authorities(context, _Named("tls.ca", tls.ca))
-        context.verify_mode = ssl.CERT_REQUIRED
+        with problems.gather():
+            if tls.ca is None:
+                raise ConfigurationError(
+                    "tls.ca: is missing; it names who issues the certificates of peers. `mutual = false` "
+                    "lets callers in without one."
+                )
+            _load_authorities(context, _Named("tls.ca", tls.ca))
+            context.verify_mode = ssl.CERT_REQUIRED
     else:
-        bound = [name for name, peer in settings.peers.items() if peer.certificate]
-        if bound:
-            raise ConfigurationError(
-                f"peers.{bound[0]}.certificate: cannot be checked while tls.mutual is false."
-            )
+        problems.found += [
+            f"peers.{name}.certificate: cannot be checked while tls.mutual is false; set tls.mutual = true."
+            for name, peer in settings.peers.items()
+            if peer.certificate
+        ]
+    problems.tell()
     return context
 
 
@@ -111,19 +116,22 @@ def requestor_context(
     def choose(setting: str, here: Path | None, there: Path | None) -> _Named:
         return _Named(f"{own}.tls_{setting}", here) if here is not None else _Named(f"tls.{setting}", there)
 
-    authorities = choose("ca", destination.tls_ca, tls.ca)
-    if authorities.path is None:
-        raise ConfigurationError(
-            f"{own}.tls_ca: is missing, and so is tls.ca; one of them names who issued the certificate of "
-            "the AE."
-        )
+    authorities, problems = choose("ca", destination.tls_ca, tls.ca), Problems()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
-    _load_authorities(context, authorities)
+    with problems.gather():
+        if authorities.path is None:
+            raise ConfigurationError(
+                f"{own}.tls_ca: is missing, and so is tls.ca; one of them names who issued the certificate "
+                "of the AE."
+            )
+        _load_authorities(context, authorities)
     certificate = choose("certificate", destination.tls_certificate, tls.certificate)
     key = choose("key", destination.tls_key, tls.key)
     if certificate.path is not None:
-        _load_own(context, certificate, key, environment)
+        with problems.gather():
+            _load_own(context, certificate, key, environment)
+    problems.tell()
     return context
 
 
@@ -170,15 +178,18 @@ def syslog_context(settings: Settings) -> ssl.SSLContext | None:
     syslog = settings.audit.syslog
     if syslog is None:
         return None
-    own = "audit.syslog"
-    if syslog.key is not None and syslog.certificate is None:
-        raise ConfigurationError(f"{own}.key: is of no use without {own}.certificate.")
+    own, problems = "audit.syslog", Problems()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
-    _load_authorities(context, _Named(f"{own}.ca", syslog.ca))
+    with problems.gather():
+        _load_authorities(context, _Named(f"{own}.ca", syslog.ca))
     if syslog.certificate is not None:
         certificate = _Named(f"{own}.certificate", syslog.certificate)
-        _load_own(context, certificate, _Named(f"{own}.key", syslog.key), None)
+        with problems.gather():
+            _load_own(context, certificate, _Named(f"{own}.key", syslog.key), None)
+    elif syslog.key is not None:
+        problems.found.append(f"{own}.key: is of no use without {own}.certificate.")
+    problems.tell()
     return context
 
 
@@ -188,20 +199,15 @@ def check_tls(settings: Settings) -> None:
     Raises:
         ConfigurationError: with the problems of the node and of all destinations.
     """
-    problems: list[str] = []
+    problems = Problems()
     for make in (acceptor_context, syslog_context):
-        try:
+        with problems.gather():
             make(settings)
-        except ConfigurationError as error:
-            problems += error.problems
     for name, destination in settings.destinations.items():
         if isinstance(destination, AESettings):
-            try:
+            with problems.gather():
                 requestor_context(settings, name, destination)
-            except ConfigurationError as error:
-                problems += error.problems
-    if problems:
-        raise ConfigurationError(*dict.fromkeys(problems))
+    problems.tell()
 
 
 def renew(context: ssl.SSLContext, settings: Settings) -> None:
@@ -236,9 +242,9 @@ def _uses_tls(destination: object) -> bool:
 # --- cleartext ----------------------------------------------------------------------------------
 
 
-def _check_cleartext(settings: Settings) -> None:
+def _cleartext_problems(settings: Settings) -> list[str]:
     if settings.i_accept_cleartext:
-        return
+        return []
     problems = [
         f"peers.{name}.address: {network} is not private, and without TLS everybody between reads what it "
         "sends. Set tls.certificate, or say i_accept_cleartext = true."
@@ -251,8 +257,7 @@ def _check_cleartext(settings: Settings) -> None:
         for name, peer in settings.peers.items()
         if peer.certificate
     ]
-    if problems:
-        raise ConfigurationError(*problems)
+    return problems
 
 
 def _is_private(network: IPv4Network | IPv6Network) -> bool:
@@ -269,13 +274,22 @@ def _load_own(
     context: ssl.SSLContext, certificate: _Named, key: _Named, environment: Mapping[str, str] | None
 ) -> None:
     """Load a certificate and its key, after they were found to belong together."""
-    if key.path is None:
-        raise ConfigurationError(f"{key.setting}: is missing; it names the private key of the certificate.")
-    own = _certificates(certificate)[0]
-    _check_times(certificate, own)
-    private = _private_key(key, environment)
-    if private != own.public_key().public_bytes(*_PUBLIC_FORM):
-        raise key.problem(f"is not the key of the certificate in {certificate.path}")
+    problems = Problems()
+    private = public = b""
+    with problems.gather():
+        own = _certificates(certificate)[0]
+        public = own.public_key().public_bytes(*_PUBLIC_FORM)
+        _check_times(certificate, own)
+    with problems.gather():
+        if key.path is None:
+            raise ConfigurationError(
+                f"{key.setting}: is missing; it names the private key of the certificate."
+            )
+        private = _private_key(key, environment)
+    if public and private and public != private:
+        problems.found += key.problem(f"is not the key of the certificate in {certificate.path}").problems
+    problems.tell()
+    assert key.path is not None
     assert certificate.path is not None
     try:
         context.load_cert_chain(certificate.path, key.path, password=b"")

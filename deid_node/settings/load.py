@@ -20,7 +20,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from deid_node.errors import ConfigurationError
 from deid_node.settings import Settings
-from deid_node.settings.problems import Origins, disagreements, sentences
+from deid_node.settings.problems import Origins, Place, Problem, disagreements, sentences
+from deid_node.settings.remainder import Layers, without_wrong
 
 PREFIX: Final = "deid_node_"
 CONFIG_VARIABLE: Final = "DEID_NODE_CONFIG"
@@ -29,6 +30,7 @@ SECRET_FOLDER: Final = Path("/run/secrets")
 _NOT_SETTINGS: Final = frozenset({"config"})
 SECRET_PREFIX: Final = "secret_"  # noqa: S105  begins the names of keys that profiles name
 _MAX_SECRET_BYTES: Final = 65536
+_TRIES: Final = 5
 _PATHS: Final = (
     ("spool", "folder"),
     ("quarantine", "folder"),
@@ -49,6 +51,21 @@ class Loaded:
 
     settings: Settings
     file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading the settings gave.
+
+    `settings` lack what is wrong with them, at the places `left_out`: they are for finding more problems, and
+    None where nothing can be made of them.
+    """
+
+    settings: Settings | None
+    file: Path | None
+    problems: tuple[Problem, ...]
+    origins: Origins
+    left_out: tuple[Place, ...] = ()
 
 
 class _FlatSource(PydanticBaseSettingsSource):
@@ -79,11 +96,23 @@ def load_settings(
     Raises:
         ConfigurationError: with every problem found.
     """
+    reading = read_settings(config, environment=environment, **arguments)
+    if reading.problems or reading.settings is None:
+        raise ConfigurationError(*(str(problem) for problem in reading.problems))
+    return Loaded(reading.settings, reading.file)
+
+
+def read_settings(
+    config: Path | None = None, *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> Reading:
+    """Read the settings as `load_settings` does, and go on after problems as far as that leads."""
     environment = os.environ if environment is None else environment
-    file = _config_file(config, environment)
-    from_file = _read_toml(file) if file is not None else {}
+    problems: list[Problem] = []
+    file = _config_file(config, environment, problems)
+    from_file = _read_toml(file, problems) if file is not None else {}
+    is_readable = not problems
     flat_environment = _from_environment(environment)
-    flat_secrets = _from_secret_files(environment)
+    flat_secrets = _from_secret_files(environment, problems)
     origins = Origins(
         arguments=arguments,
         environment=flat_environment,
@@ -91,12 +120,36 @@ def load_settings(
         file=file,
         from_file=from_file,
     )
-    problems: list[str] = []
     nested_environment = _nested(flat_environment, problems)
     nested_secrets = _nested(flat_secrets, problems)
     if file is not None:
         _make_absolute(from_file, file.parent)
     problems += _exposed_keys(from_file, flat_environment, origins)
+    layers = [arguments, nested_environment, nested_secrets, from_file]
+    settings, left_out = _settings(layers, origins, problems)
+    problems += disagreements(layers, origins)
+    found = tuple(dict.fromkeys(problems))
+    return Reading(settings if is_readable else None, file, found, origins, left_out)
+
+
+def _settings(
+    layers: Layers, origins: Origins, problems: list[Problem]
+) -> tuple[Settings | None, tuple[Place, ...]]:
+    """Return the settings of some layers, and the places of what is wrong, which were left out."""
+    left_out: tuple[Place, ...] = ()
+    for attempt in range(_TRIES):
+        try:
+            return _from_layers(layers), left_out
+        except ValidationError as error:
+            if not attempt:  # what is wrong later is wrong for what was left out
+                problems += sentences(error, Settings, origins)
+            layers, places = without_wrong(layers, error, Settings)
+            left_out += places
+    return None, left_out
+
+
+def _from_layers(layers: Layers) -> Settings:
+    arguments, environment, secrets, from_file = map(dict, layers)
 
     class FromSources(Settings):
         @classmethod
@@ -109,42 +162,37 @@ def load_settings(
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (
                 init_settings,
-                _FlatSource(settings_cls, nested_environment),
-                _FlatSource(settings_cls, nested_secrets),
+                _FlatSource(settings_cls, environment),
+                _FlatSource(settings_cls, secrets),
                 InitSettingsSource(settings_cls, from_file),
             )
 
-    try:
-        settings = FromSources(**arguments)
-    except ValidationError as error:
-        problems += sentences(error, Settings, origins)
-        settings = None
-    problems += disagreements([arguments, nested_environment, nested_secrets, from_file], origins)
-    if problems or settings is None:
-        raise ConfigurationError(*dict.fromkeys(problems))
-    return Loaded(settings, file)
+    return FromSources(**arguments)
 
 
-def _config_file(config: Path | None, environment: Mapping[str, str]) -> Path | None:
+def _config_file(config: Path | None, environment: Mapping[str, str], problems: list[Problem]) -> Path | None:
     """Return the TOML file to read. One that was named must exist; the usual places may be empty."""
     named = config or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
     if named is None:
         return next((place for place in CONFIG_PLACES if place.is_file()), None)
     if not named.is_file():
         by = "--config" if config else CONFIG_VARIABLE
-        raise ConfigurationError(f"{named}: {by} names this file, but there is no such file.")
+        problems.append(Problem(str(named), f"{by} names this file, but there is no such file."))
+        return None
     return named
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be read ({error.strerror}).") from None
+        text = f"cannot be read ({error.strerror})."
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{file}: is not UTF-8 text.") from None
+        text = "is not UTF-8 text."
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: is not valid TOML: {error}.") from None
+        text = f"is not valid TOML: {error}."
+    problems.append(Problem(str(file), text))
+    return {}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -167,7 +215,7 @@ def secret_folders(environment: Mapping[str, str]) -> list[Path]:
     return folders
 
 
-def _from_secret_files(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def _from_secret_files(environment: Mapping[str, str], problems: list[Problem]) -> dict[str, tuple[str, str]]:
     """Return setting names to (text, path) of all secret files called deid_node_<setting>.
 
     A systemd credential belongs to one unit: there the prefix may be left out.
@@ -187,14 +235,16 @@ def _from_secret_files(environment: Mapping[str, str]) -> dict[str, tuple[str, s
                 with path.open("rb") as stream:
                     text = stream.read(_MAX_SECRET_BYTES).decode("utf-8").strip()
             except OSError as error:
-                raise ConfigurationError(f"{path}: cannot be read ({error.strerror}).") from None
+                problems.append(Problem(str(path), f"cannot be read ({error.strerror})."))
+                continue
             except UnicodeDecodeError:
-                raise ConfigurationError(f"{path}: is not UTF-8 text.") from None
+                problems.append(Problem(str(path), "is not UTF-8 text."))
+                continue
             found[bare] = (text, str(path))
     return found
 
 
-def _nested(flat: Mapping[str, tuple[str, str]], problems: list[str]) -> dict[str, Any]:
+def _nested(flat: Mapping[str, tuple[str, str]], problems: list[Problem]) -> dict[str, Any]:
     """Split names at `__` into nested tables."""
     tree: dict[str, Any] = {}
     for name, (value, source) in sorted(flat.items()):
@@ -204,7 +254,7 @@ def _nested(flat: Mapping[str, tuple[str, str]], problems: list[str]) -> dict[st
             below = table.setdefault(parent, {})
             table = below if isinstance(below, dict) else {}
             if table is not below:
-                problems.append(f"{source}: {parent} is set as a value and as a table.")
+                problems.append(Problem(source, f"{parent} is set as a value and as a table."))
         table[last] = value
     return tree
 
@@ -233,7 +283,7 @@ def is_path(profile: object) -> bool:
 
 def _exposed_keys(
     from_file: Mapping[str, Any], environment: Mapping[str, tuple[str, str]], origins: Origins
-) -> list[str]:
+) -> list[Problem]:
     """Return which keys stand where they are read by others: in the TOML file, or in the environment."""
     found = []
     for *sections, name in _SECRET_ONLY:
@@ -246,10 +296,12 @@ def _exposed_keys(
             found.append(origins.sentence((*sections, name), problem))
         _, variable = environment.get("__".join([*sections, name]), ("", ""))
         if variable:  # which is inherited, listed and logged
-            found.append(
-                f"{variable}: {'.'.join([*sections, name])} is not read from the environment; set "
-                f"{file_setting}, or give the key as a systemd credential or container secret."
+            setting = ".".join([*sections, name])
+            problem = (
+                f"{setting} is not read from the environment; set {file_setting}, or give the key as a "
+                "systemd credential or container secret."
             )
+            found.append(Problem(variable, problem))
     return found
 
 

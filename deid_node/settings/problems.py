@@ -43,6 +43,17 @@ _EXPECTED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong: where (a file with its line, a variable), and the rest of the sentence."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}" if self.where else self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Origins:
     """Where each setting came from. The flat mappings give (value, variable or file) by name."""
 
@@ -66,9 +77,9 @@ class Origins:
         line = line_of(self.file, place)
         return f"{self.file} line {line}" if line else str(self.file)
 
-    def sentence(self, place: Place, problem: str) -> str:
+    def sentence(self, place: Place, problem: str) -> Problem:
         """Return a whole sentence: place, key, problem."""
-        return f"{self.where(place)}: {dotted(place)} {problem}"
+        return Problem(self.where(place), f"{dotted(place)} {problem}")
 
 
 def dotted(place: Place) -> str:
@@ -79,14 +90,14 @@ def dotted(place: Place) -> str:
     return text or "the settings"
 
 
-def sentences(error: ValidationError, model: type[BaseModel], origins: Origins) -> list[str]:
+def sentences(error: ValidationError, model: type[BaseModel], origins: Origins) -> list[Problem]:
     """Return one sentence for each problem that pydantic found."""
     return [
         _sentence(problem, model, origins) for problem in error.errors(include_url=False, include_input=True)
     ]
 
 
-def _sentence(problem: ErrorDetails, model: type[BaseModel], origins: Origins) -> str:
+def _sentence(problem: ErrorDetails, model: type[BaseModel], origins: Origins) -> Problem:
     place, keys = _resolve(problem["loc"], model)
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -114,6 +125,11 @@ def _one_of(words: Sequence[str], value: object) -> str:
     near = difflib.get_close_matches(value, words, n=1, cutoff=0.6) if isinstance(value, str) else []
     meant = f'; did you mean "{near[0]}"?' if near else "."
     return f"must be {allowed}{meant}"
+
+
+def place_of(loc: Place, model: type[BaseModel]) -> Place:
+    """Return the place that a problem of pydantic is about."""
+    return _resolve(loc, model)[0]
 
 
 def _resolve(loc: Place, model: type[BaseModel]) -> tuple[Place, list[str]]:
@@ -155,7 +171,7 @@ def _tag(model: Any) -> str | None:
     return str(get_args(kind.annotation)[0]) if kind else None
 
 
-def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list[str]:
+def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list[Problem]:
     """Return what contradicts itself between the tables: names that do not exist, titles bound twice.
 
     Works on the raw layers, the strongest first, so that these problems are told together with those
@@ -169,7 +185,7 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
                 merged = table.setdefault(key, {})
                 for setting, value in entry.items() if isinstance(entry, Mapping) else ():
                     merged.setdefault(setting, value)
-    problems: list[str] = []
+    problems: list[Problem] = []
     titles: dict[str, str] = {}
     for name, entry in tables["destinations"].items():
         for word in _words(entry.get("fallback")):
@@ -205,7 +221,7 @@ def disagreements(layers: Sequence[Mapping[str, Any]], origins: Origins) -> list
     return problems
 
 
-def _sealing_problems(route: str, entry: Mapping[str, Any], has_key: bool, origins: Origins) -> list[str]:
+def _sealing_problems(route: str, entry: Mapping[str, Any], has_key: bool, origins: Origins) -> list[Problem]:
     """Return why a route cannot keep originals, if it wants to."""
     found = []
     for setting, word in (("intake", "sealed"), ("on_hold", "seal")):
@@ -224,7 +240,7 @@ def _sealing_problems(route: str, entry: Mapping[str, Any], has_key: bool, origi
 
 def _commitment_problems(
     route: str, entry: Mapping[str, Any], destinations: Mapping[str, Mapping[str, Any]], origins: Origins
-) -> list[str]:
+) -> list[Problem]:
     """Return why a route cannot answer for its destinations, if it wants to."""
     if entry.get("commitment") != "downstream":
         return []

@@ -12,8 +12,8 @@ import pytest
 from deid_node.cli import main
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.errors import ConfigurationError
-from deid_node.node.epochs import former_files, key_ring, new_key, rotate, show
-from deid_node.node.key_file import KEY_NAME, check_key, project_key, read_key
+from deid_node.node.epochs import check_keys, former_files, key_ring, new_key, rotate, show
+from deid_node.node.key_file import KEY_NAME, project_key, read_key
 from deid_node.node.records import Records
 from deid_node.settings import Settings
 from deid_node.spool import Spool
@@ -93,7 +93,7 @@ def test_no_new_key_is_made_when_the_one_of_stored_objects_is_gone(tmp_path: Pat
     with pytest.raises(ConfigurationError, match="the project key is gone"):
         project_key(settings)
     with pytest.raises(ConfigurationError, match="the project key is gone"):
-        check_key(settings)
+        check_keys(settings)
 
     assert not (tmp_path / KEY_NAME).exists()
     new_key(tmp_path / KEY_NAME)

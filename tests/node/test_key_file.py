@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from deid_node.engine.keys import Pseudonyms
 from deid_node.errors import ConfigurationError
-from deid_node.node.key_file import KEY_NAME, check_key, make_key, project_key, read_key
+from deid_node.node.epochs import check_keys
+from deid_node.node.key_file import KEY_NAME, make_key, project_key, read_key
 from deid_node.settings import Settings
 
 DIGITS = "0123456789abcdef" * 4
@@ -107,6 +108,6 @@ def test_the_key_can_come_as_a_secret(tmp_path: Path) -> None:
 
 
 def test_checking_makes_no_key(tmp_path: Path) -> None:
-    check_key(Settings(state=tmp_path))
+    check_keys(Settings(state=tmp_path))
 
     assert list(tmp_path.iterdir()) == []
