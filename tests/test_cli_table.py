@@ -154,3 +154,23 @@ def test_a_table_is_never_replaced(tree: Path, tmp_path: Path) -> None:
 
     assert status == ExitCode.CANNOT_CREATE
     assert (tmp_path / "ids.csv").read_text() == "mine"
+
+
+def test_dc28_a_table_with_several_keys_has_a_column_for_each(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PROFILE.replace('key = "old"', 'key = ["id", "study"]').replace(
+        'table = "ids" }', 'table = "ids", by = ["PatientID", "StudyID"] }', 1
+    )
+    text = text.replace("AccessionNumber = {", "# ").replace("ClinicalTrialSubjectID", "# ")
+    (tmp_path / "site.toml").write_text(text)
+    (tmp_path / "ids.csv").write_text("id,study,new\nP2,S1,A\n")
+    asked = ["table", "collect", "-p", str(tmp_path / "site.toml"), "--table", "ids", str(tree)]
+
+    without = main([*asked, "-o", str(tmp_path / "none.csv")])
+    status = main([*asked, "-o", str(tmp_path / "more.csv"), "--columns", "id,study,new"])
+
+    assert without == ExitCode.USAGE
+    assert "3 names" in capsys.readouterr().err
+    assert status == ExitCode.OK
+    assert rows(tmp_path / "more.csv") == [["id", "study", "new"], ['P,"1"', "S1", ""], ["P2", "S1", "A"]]

@@ -35,7 +35,8 @@ def ways_of(procedure: Procedure) -> tuple[Way, ...]:
     """Return every way in which a procedure encrypts, also where a row depends on a condition."""
     ways: dict[Way, None] = {}
     seen: set[int] = set()
-    for call in chain(procedure.set_values.values(), *(_calls(t, seen) for t in _tables(procedure))):
+    values = (value.call for values in procedure.set_values.values() for value in values)
+    for call in chain(values, *(_calls(t, seen) for t in _tables(procedure))):
         if call.name == "encrypt":
             ways[str(call.params["algorithm"]), str(call.params["key"])] = None
     return tuple(ways)

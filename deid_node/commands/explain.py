@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +94,7 @@ def _explanations(
         dataset,
         transfer_syntax_uid=part10.transfer_syntax_uid,
         secrets=read_secrets(procedure.secrets, settings.state),
-        today=date.today(),
+        now=datetime.now(),
     )
 
 

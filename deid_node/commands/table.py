@@ -50,7 +50,10 @@ def collect(
         str, typer.Option("--table", help="Collect what the rows of the profile look up in this table.")
     ] = "",
     columns: Annotated[
-        str, typer.Option("--columns", help="Names of the columns of original and new value.")
+        str,
+        typer.Option(
+            "--columns", help="Names of the columns: one or more of original values, and the new one."
+        ),
     ] = "old,new",
     endpoint: options.Endpoint = "",
     region: options.Region = "",
@@ -64,12 +67,13 @@ def collect(
     from deid_node.files.collect import collect as collect_values
     from deid_node.files.input import Remote, inputs_of
     from deid_node.files.web import read_headers
+    from deid_node.profile.lookup import parts_of_key
 
     if held == bool(sources):
         leave(ExitCode.USAGE, "Say what to read: files, folders or addresses, or --held.")
     heads = [column.strip() for column in columns.split(",")]
-    if len(heads) != 2 or not all(heads) or heads[0] == heads[1]:
-        leave(ExitCode.USAGE, "--columns has two names, separated by a comma.")
+    if len(heads) < 2 or not all(heads) or len(set(heads)) < len(heads):
+        leave(ExitCode.USAGE, "--columns has two different names or more, separated by commas.")
     if bool(attribute) == bool(name):
         leave(ExitCode.USAGE, "Say what to collect: --attribute KEYWORD, or --profile FILE --table NAME.")
     wanted, known = _wanted(attribute or [], profile, name)
@@ -77,6 +81,9 @@ def collect(
     inputs = _held(config) if held else inputs_of(sources or (), remote=remote)
     found = collect_values(inputs, wanted, name)
     rows = {**dict.fromkeys(found.values, ""), **known}
+    keys = max((len(parts_of_key(old)) for old in rows), default=len(heads) - 1)
+    if keys != len(heads) - 1:
+        leave(ExitCode.USAGE, f"--columns has {keys + 1} names: the table has {keys} keys.")
     _write(output, heads, rows)
     for source, why in found.failed:
         complain(f"not read: {source} [{why}]")
@@ -124,6 +131,8 @@ def _wanted(
 
 
 def _write(output: Path, heads: list[str], rows: Mapping[str, str]) -> None:
+    from deid_node.profile.lookup import parts_of_key
+
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -131,4 +140,4 @@ def _write(output: Path, heads: list[str], rows: Mapping[str, str]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(heads)
-        writer.writerows(sorted(rows.items()))
+        writer.writerows([*parts_of_key(old), new] for old, new in sorted(rows.items()))

@@ -20,7 +20,7 @@ from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Sequence
 from deid_node.engine.scan import Element
 from deid_node.engine.values import ValueFunction, asks_others, value_function
 from deid_node.errors import Fault, Malformed, ObjectRefused, Rejected
-from deid_node.profile.procedure import Action, Dummies, Rule, Table
+from deid_node.profile.procedure import Action, Call, Dummies, Rule, Table
 from deid_node.profile.protected import PROTECTED
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
 
@@ -67,7 +67,7 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     if vr_in(code) in ("SQ",) or not _fits(code):
         return b""  # coded as something the attribute cannot be: what is in it is unknown
     if rule.call is not None:
-        entry: Entry = _Value(vr, value_function(rule.call), asks_others(rule.call))
+        entry: Entry = _function(code, vr, rule.call)
     else:
         entry = _COMPILE[rule.action](plan, code, vr)
     if (
@@ -77,6 +77,17 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
     ):
         entry = _or_dummy(plan, code, vr, entry)
     return _Padded(entry) if code & ODD and not isinstance(entry, bytes) else entry
+
+
+def _function(code: int, vr: str, call: Call) -> Entry:
+    """Return the entry for a function."""
+    if (
+        vr == "UN"
+        and code >> 32 & 1
+        and (call.name == "set" or call.params.get("of") or call.params.get("by"))
+    ):
+        return _Text("LO", value_function(call), asks_others(call))
+    return _Value(vr, value_function(call), asks_others(call))
 
 
 def _compile_sequence(plan: Plan, code: int, rule: Rule) -> Entry:
@@ -399,11 +410,25 @@ class _Value:
         self.asks_others = asks_others
 
     def apply(self, element: Element, place: Place) -> bytes | None:
+        new = self.value(element, place)
+        return b"" if new is None else rebuilt(element, place, new)
+
+    def value(self, element: Element, place: Place) -> bytes | None:
+        """Return the new value, None when the element goes."""
         place.subject.personal += 1
         place.subject.fickle += self.asks_others
         value = place.b[element[2] : element[3]]
         try:
-            new = self.function(value, self.vr, element, place)
+            return self.function(value, self.vr, element, place)
         except ObjectRefused as refusal:
             raise refusal.at(path_of(element, place)) from None
-        return b"" if new is None else rebuilt(element, place, new)
+
+
+class _Text(_Value):
+    """A template that is written into a private element of unknown VR; it becomes a text (PS3.5 7.8)."""
+
+    __slots__ = ()
+
+    def apply(self, element: Element, place: Place) -> bytes | None:
+        new = self.value(element, place)
+        return b"" if new is None else place.encoding.element(element[0] >> 16, self.vr, new)

@@ -225,6 +225,19 @@ def shift_and_drop_time(value: bytes, vr: str, days: int, today: date) -> bytes 
     return None if moment is None else moment.written(moment.ordinal + days, 0)
 
 
+def with_parts(value: bytes, vr: str, year: int, month: int, day: int) -> bytes | None:
+    """Return a DA or DT with its year, month or day set; 0 leaves a part.
+
+    A day that the month does not have runs on into the next one. None when the value is no date.
+    """
+    moment = _moment(value.strip(_BLANKS), vr)
+    if moment is None or not moment.date_digits:
+        return None
+    old = date.fromordinal(moment.ordinal)
+    first = date(year or old.year, month or old.month, 1)
+    return moment.written(first.toordinal() + (day or old.day) - 1, moment.microsecond)
+
+
 def _age_in_years(value: bytes) -> int | None:
     match = _AGE.fullmatch(value.strip(_BLANKS).upper())
     return None if match is None else int(match[1]) // _AGE_UNITS_A_YEAR[match[2]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -67,13 +67,14 @@ def explain(
     transfer_syntax_uid: str,
     origin: Mapping[str, str] | None = None,
     secrets: Mapping[str, bytes] = MappingProxyType({}),
-    today: date = date.min,
+    now: datetime = datetime.min,
 ) -> tuple[list[Explanation], Summary]:
     """De-identify a dataset and return what was done to every attribute, in the order of the object.
 
     Args:
         dataset: without preamble and file meta information.
-        secrets, today: as for `Deidentifier`.
+        secrets: as for `Deidentifier`.
+        now: day and time of the de-identification.
 
     Raises:
         ObjectRefused: one of its kinds, as for any object.
@@ -82,7 +83,12 @@ def explain(
     watch = _Watch()
     plans = Plans(procedure, compile_rule, watch.observe)
     deidentifier = Deidentifier(procedure, pseudonyms, limits=limits, plans=plans, secrets=secrets)
-    rewrite = deidentifier.begin(transfer_syntax_uid=transfer_syntax_uid, origin=origin or {}, today=today)
+    rewrite = deidentifier.begin(
+        transfer_syntax_uid=transfer_syntax_uid,
+        origin=origin or {},
+        today=now.date(),
+        time_of_day=now.time(),
+    )
     first = rewrite.feed(dataset)
     last, summary = rewrite.finish()
     output = b"".join([*(first.buffers if first is not None else []), *last.buffers])

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
 from deid_node.engine import functions_keyed as keyed
 from deid_node.engine import functions_numbers as numbers
 from deid_node.engine import functions_text as texts
-from deid_node.engine.dates import capped_age, partial_age, partial_date, truncate
+from deid_node.engine.dates import capped_age, parsed_date, partial_age, partial_date, truncate, with_parts
 from deid_node.engine.functions_context import Context, Outcome, Params, Result, missing_value, text_of
 from deid_node.errors import Fault, ObjectRefused
+from deid_node.profile.lookup import joined_key, table_date
+from deid_node.profile.params import attributes_of
 from deid_node.profile.procedure import Apply
 
 __all__ = ["FUNCTIONS", "Context", "Function", "Outcome", "Result", "apply", "apply_to_values"]
@@ -123,14 +126,38 @@ def _date_truncate(value: str, params: Params, context: Context) -> Result:
     return Outcome.DROP if truncated is None else truncated.decode("ascii")
 
 
+def _date_set(value: str, params: Params, context: Context) -> Result:
+    parts = (int(str(params.get(part) or 0)) for part in ("year", "month", "day"))
+    made = with_parts(value.encode("ascii", "replace"), context.vr, *parts)
+    return Outcome.DROP if made is None else made.decode("ascii")
+
+
+def _date_interval(value: str, params: Params, context: Context) -> Result:
+    name, missing = str(params["table"]), str(params.get("missing", "reject"))
+    found = context.tables.get(name, {}).get(context.original(int(str(params["by"]))))
+    if found is None:
+        return missing_value(missing, value, f"the lookup table {name!r} has no row for a value")
+    day, since = parsed_date(value.encode("ascii", "replace"), context.vr), table_date(found)
+    if day is None or since is None:
+        return missing_value(missing, value, "days cannot be counted to a date that is none")
+    days = (day - since).days
+    origin = table_date(str(params.get("origin", "")))
+    if origin is None:
+        return str(days)
+    ordinal = origin.toordinal() + days
+    if not 1 <= ordinal <= date.max.toordinal():
+        return Outcome.DROP
+    return date.fromordinal(ordinal).isoformat().replace("-", "")
+
+
 def _substitute(value: str, params: Params, context: Context) -> Result:
     return str(params.get("with", "ANONYMOUS"))
 
 
 def _lookup(value: str, params: Params, context: Context) -> Result:
     name = str(params["table"])
-    by = params.get("by") or 0
-    sought = context.original(int(str(by))) if by else value
+    by = attributes_of(params.get("by"))
+    sought = joined_key(context.original(tag) for tag in by) if by else value
     found = context.tables.get(name, {}).get(sought)
     if found is not None:
         return found
@@ -159,8 +186,13 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "round": Function(numbers.rounded),
         "age_cap": Function(_age_cap),
         "date_truncate": Function(_date_truncate),
+        "date_set": Function(_date_set),
+        "date_interval": Function(_date_interval),
         "zip_prefix": Function(texts.zip_prefix),
         "case": Function(texts.in_case),
+        "cut": Function(texts.cut),
+        "part": Function(texts.part),
+        "replace": Function(texts.replaced),
         "map": Function(texts.mapped),
         "lookup": Function(_lookup),
     }

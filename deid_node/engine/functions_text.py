@@ -50,6 +50,26 @@ def in_case(value: str, params: Params, context: Context) -> Result:
     return value.upper() if params["to"] == "upper" else value.lower()
 
 
+def cut(value: str, params: Params, context: Context) -> Result:
+    """Return the first characters of a value, or the last ones."""
+    to = int(str(params["to"]))
+    return value[:to] if to >= 0 else value.strip()[to:]
+
+
+def part(value: str, params: Params, context: Context) -> Result:
+    """Return the part of a value at a place between separators, counted from either end."""
+    parts = value.split(str(params.get("separator", "/")))
+    at = int(str(params["at"]))
+    if -len(parts) <= at < len(parts):
+        return parts[at]
+    return missing_value(str(params.get("missing", "empty")), value, "")
+
+
+def replaced(value: str, params: Params, context: Context) -> Result:
+    """Return a value with what a regular expression finds replaced."""
+    return re.sub(str(params["pattern"]), str(params.get("with", "")), value)
+
+
 def zip_prefix(value: str, params: Params, context: Context) -> Result:
     """Keep the first letters and digits of a postal code and write 0 for the others (row MS-7)."""
     kept = int(str(params.get("digits", 3)))

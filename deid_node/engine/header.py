@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Final
 
 from deid_node.engine.charset import is_misspelled, known_terms
@@ -52,6 +52,7 @@ class Arrival:
     sop_instance_uid: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     today: date = date.min
+    time_of_day: time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class HeaderWriter:
             self._budget,
             self._arrival.origin,
             self._arrival.today,
+            self._arrival.time_of_day,
             deidentifier.secrets,
             deidentifier.tables,
             known=deidentifier.known,
@@ -274,11 +276,25 @@ class HeaderWriter:
     def _inserts(self, plan: Plan, place: Place) -> dict[int, bytes]:
         """Return the elements that are set whatever the original says: values, forced UIDs, stamps."""
         procedure = self._procedure
-        inserts = {tag: set_element(tag, call, place) for tag, call in procedure.set_values.items()}
+        inserts = self._set_values(place)
         for tag, uid in procedure.forced_uids.items():
             inserts[tag] = self._encoding.element(tag, "UI", uid.encode())
         inserts.update(self._deidentifier.stamps(self._encoding, self._former_methods(plan, place)))
         return inserts
+
+    def _set_values(self, place: Place) -> dict[int, bytes]:
+        """Return the elements of [set]: of every attribute the first value whose condition holds."""
+        facts, origin = place.subject.facts, self._arrival.origin
+        made: dict[int, bytes] = {}
+        for tag, values in self._procedure.set_values.items():
+            is_there = facts.element(tag) is not None
+            for value in values:
+                if value.only_absent and is_there:
+                    continue
+                if value.when is None or value.when.holds(facts.values, origin):
+                    made[tag] = set_element(tag, value.call, place)
+                    break
+        return {tag: element for tag, element in made.items() if element or facts.element(tag) is not None}
 
     def _former_methods(self, plan: Plan, place: Place) -> tuple[str, ...]:
         """Return the methods of earlier de-identifications that may stay.

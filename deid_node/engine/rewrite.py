@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, time
 from types import MappingProxyType
 from typing import Final
 
@@ -101,6 +101,9 @@ class Deidentifier:
         yield from (*procedure.set_values, *procedure.forced_uids, *procedure.same_value, *self.capture)
         for condition in (*procedure.conditions, *(gate.when for gate in procedure.excludes_result)):
             yield from condition.tags
+        for values in procedure.set_values.values():
+            for value in values:
+                yield from value.when.tags if value.when is not None else ()
         for validation in (*procedure.validations, *procedure.validations_result):
             yield from validation.when.tags
         for gate in (*procedure.excludes, *procedure.rejects):
@@ -173,6 +176,7 @@ class Deidentifier:
         sop_instance_uid: str | None = None,
         origin: Mapping[str, str] = _NO_ORIGIN,
         today: date = date.min,
+        time_of_day: time | None = None,
     ) -> Rewrite:
         """Start one object.
 
@@ -182,8 +186,9 @@ class Deidentifier:
                 None for a file.
             origin: calling_ae, called_ae, address: for conditions of the profile.
             today: for functions that ask how long ago a date is; without it every date is recent.
+            time_of_day: for templates that tell it.
         """
-        arrival = Arrival(sop_class_uid, sop_instance_uid, origin, today)
+        arrival = Arrival(sop_class_uid, sop_instance_uid, origin, today, time_of_day)
         return Rewrite(self, transfer_syntax_uid, arrival)
 
 

@@ -460,7 +460,9 @@ def text_of(made: bytes, element: Element, place: Place) -> str:
 
 
 def inserted_text(whole: bytes, place: Place) -> str:
-    """Return the value of an element that is inserted, as text without padding."""
+    """Return the value of an element that is inserted, as text without padding; "" where it is removed."""
+    if not whole:
+        return ""
     element = element_at(whole, 0, len(whole), place.encoding, Budget(place.subject.budget.limits))
     return text_of(whole, element, place)
 

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
 from functools import cached_property
 
 from deid_node.engine.charset import decode, encode, terms_in
@@ -152,6 +152,7 @@ class Subject:
     budget: Budget
     origin: Mapping[str, str] = field(default_factory=dict)
     today: date = date.min
+    time_of_day: time | None = None
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     changed: int = 0

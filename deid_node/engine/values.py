@@ -22,7 +22,7 @@ from deid_node.errors import Fault
 from deid_node.profile.functions import cannot_take
 from deid_node.profile.procedure import Call
 from deid_node.profile.template import Field, Template
-from deid_node.standard.dictionary import keyword_of, vr_of
+from deid_node.standard.dictionary import keyword_of, vr_of, written_vr
 
 # (value bytes, VR, element, place) to the new value bytes; None removes the element.
 ValueFunction = Callable[[bytes, str, Element, Place], bytes | None]
@@ -45,8 +45,8 @@ def value_function(call: Call) -> ValueFunction:
 
 # Functions whose result depends on the value and the patient alone.
 _OF_THE_VALUE: Final = frozenset(
-    "substitute empty hash encrypt mask no_space initials round age_cap date_truncate zip_prefix case map "
-    "uid redact perturb".split()
+    "substitute empty hash encrypt mask no_space initials round age_cap date_truncate date_set zip_prefix"
+    " case map cut part replace uid redact perturb".split()
 )
 
 
@@ -55,18 +55,20 @@ def asks_others(call: Call) -> bool:
     if call.name == "set":
         template = _template(call)
         return bool(template.tags) or template.tells_the_day
+    if call.params.get("of"):
+        return True
     if call.name == "date_shift":
         return call.params.get("per", "patient") != "patient"
     return call.name not in _OF_THE_VALUE
 
 
 def set_element(tag: int, call: Call, place: Place) -> bytes:
-    """Return a whole element with the value of a template, for attributes that are set in any case."""
-    vr = vr_of(tag)
+    """Return a whole element with a new value, for attributes that are set in any case; b"" removes it."""
+    vr = written_vr(tag)
     found = place.subject.facts.element(tag)
     element = found if found is not None else (tag << 16, 0, 0, 0)
     value = value_function(call)(b"", vr, element, place)
-    return place.encoding.element(tag, vr, value or b"")
+    return b"" if value is None else place.encoding.element(tag, vr, value)
 
 
 def _template(call: Call) -> Template:
@@ -96,6 +98,8 @@ def _function(call: Call) -> ValueFunction:
     def apply(value: bytes, vr: str, element: Element, place: Place) -> bytes | None:
         if cannot_take(call, vr):
             return None  # a mask reached it, and its VR is only known here: private, or another than usual
+        if of := int(str(call.params.get("of") or 0)):
+            return _of_another(call, of, vr, place)
         context = _context(place.subject, vr, element[0] >> 16)
         if vr in _BYTES and call.name == "hash":
             return hashed_bytes(value, call.params, context)
@@ -110,6 +114,16 @@ def _function(call: Call) -> ValueFunction:
         return None if made is None else encoded("\\".join(made), vr, _fit(call), place)
 
     return apply
+
+
+def _of_another(call: Call, of: int, vr: str, place: Place) -> bytes | None:
+    """Apply a function to the values of another attribute, and write the result for a VR."""
+    source_vr = vr_of(of)
+    text = place.subject.facts.text(of)
+    values = [text] if source_vr in _ONE_VALUE else [part.strip(" \0") for part in text.split("\\")]
+    context = _context(place.subject, source_vr, of)
+    made = functions.apply_to_values(call.name, values, call.params, context, call.apply)
+    return None if made is None else encoded("\\".join(made), vr, _fit(call), place)
 
 
 def _on_numbers(call: Call, value: bytes, vr: str, place: Place, context: Context) -> bytes | None:
@@ -142,6 +156,8 @@ def _field(field: Field, value: bytes, vr: str, element: Element, place: Place) 
         return subject.patient
     if field.name == "today":
         return _day(subject, field.argument)
+    if field.name == "now":
+        return _clock(subject, field.argument)
     if field.name == "keyword":
         return keyword_of(element[0] >> 16)
     if field.name == "value":
@@ -152,7 +168,7 @@ def _field(field: Field, value: bytes, vr: str, element: Element, place: Place) 
         return original
     name, params = _FIELD_CALLS[field.name](field)
     # A hash is written as text whatever VR its source has; a date is moved as what it is.
-    source_vr = vr_of(field.tag) if field.name == "shifted" else "UT"
+    source_vr = vr_of(field.tag) if field.name in ("shifted", "interval") else "UT"
     return text_of(functions.apply(name, original, params, _context(subject, source_vr, field.tag)))
 
 
@@ -168,6 +184,18 @@ def _day(subject: Subject, separator: str) -> str:
     return separator.join((f"{today.year:04}", f"{today.month:02}", f"{today.day:02}"))
 
 
+def _clock(subject: Subject, separator: str) -> str:
+    """Return the time of day at which the object is de-identified.
+
+    Raises:
+        Fault: nobody said which time it is.
+    """
+    now = subject.time_of_day
+    if now is None:
+        raise Fault("the time of the de-identification is not known")
+    return separator.join((f"{now.hour:02}", f"{now.minute:02}", f"{now.second:02}"))
+
+
 # A field of a template to the function it stands for and its parameters.
 _FIELD_CALLS: Final[dict[str, Callable[[Field], tuple[str, dict[str, object]]]]] = {
     "uid": lambda field: ("uid", {}),
@@ -179,6 +207,9 @@ _FIELD_CALLS: Final[dict[str, Callable[[Field], tuple[str, dict[str, object]]]]]
     "mask": lambda field: ("mask", {"mask": field.argument}),
     "no_space": lambda field: ("no_space", {"with": field.argument}),
     "fake_name": lambda field: ("fake_name", {"seed": field.tag}),
+    "cut": lambda field: ("cut", {"to": field.length}),
+    "part": lambda field: ("part", {"separator": field.argument, "at": field.length, "missing": "keep"}),
+    "interval": lambda field: ("date_interval", {"table": field.argument, "by": field.by}),
     "lookup": lambda field: ("lookup", {"table": field.argument}),
 }
 

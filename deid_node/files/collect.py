@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset
 
 from deid_node.errors import SOPClassNotSupported
 from deid_node.files.input import Input, Stream
+from deid_node.profile.lookup import joined_key
+from deid_node.profile.params import attributes_of
 from deid_node.profile.procedure import Action, Procedure, Table
 from deid_node.profile.template import Field, Template
 
@@ -37,12 +39,15 @@ class Collected:
 class Wanted:
     """Which attributes are collected: at every depth, or only at the top of the object.
 
+    `joined` are attributes at the top that are one key together.
+
     Nothing is looked up inside a sequence that all of `tables` remove or empty.
     """
 
     anywhere: frozenset[int] = frozenset()
     on_top: frozenset[int] = frozenset()
     tables: tuple[Table, ...] = ()
+    joined: frozenset[tuple[int, ...]] = frozenset()
 
     def opens(self, tag: int) -> bool:
         """Tell whether the items of a sequence may be looked into; those of private ones always are."""
@@ -71,6 +76,7 @@ def collect(inputs: Iterable[Input], wanted: Wanted | Procedure, table: str = ""
                     by_class[uid] = looked_up(asked, uid, table)
                 asked = by_class[uid]
             found.values.update(_values(ds, asked))
+            found.values.update(_keys(ds, asked))
             found.read += 1
         except Exception as error:  # pydicom raises what it likes; its texts may quote values
             found.failed.append((str(one.shown), type(error).__name__))
@@ -94,15 +100,20 @@ def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:
     on_top: set[int] = set()
     tables = _tables(procedure, sop_class_uid)
     calls = [(tag, rule.call) for table in tables for tag, rule in table.rules.items() if rule.call]
-    for tag, call in [*procedure.set_values.items(), *calls]:
-        if call.name == "lookup" and call.params["table"] == table:
-            by = call.params.get("by")
-            (on_top if by else anywhere).add(int(str(by)) if by else tag)
+    calls += [(tag, value.call) for tag, values in procedure.set_values.items() for value in values]
+    joined: set[tuple[int, ...]] = set()
+    for tag, call in calls:
+        if call.name in ("lookup", "date_interval") and call.params["table"] == table:
+            by = attributes_of(call.params.get("by"))
+            if len(by) > 1:
+                joined.add(by)
+            else:
+                (on_top if by else anywhere).update(by or (tag,))
         template = call.params.get("template")
         for part in template.parts if isinstance(template, Template) else ():
-            if isinstance(part, Field) and part.name == "lookup" and part.argument == table and part.tag:
-                on_top.add(part.tag)
-    return Wanted(frozenset(anywhere), frozenset(on_top), tables)
+            if isinstance(part, Field) and part.name in ("lookup", "interval") and part.argument == table:
+                on_top.update({part.by or part.tag or 0} - {0})
+    return Wanted(frozenset(anywhere), frozenset(on_top), tables, frozenset(joined))
 
 
 def _tables(procedure: Procedure, sop_class_uid: str) -> tuple[Table, ...]:
@@ -131,6 +142,14 @@ def _values(ds: Dataset, wanted: Wanted, depth: int = 0) -> Iterator[str]:
             yield "\\".join(_texts(elem.value))
         elif tag in wanted.anywhere:
             yield from _texts(elem.value)
+
+
+def _keys(ds: Dataset, wanted: Wanted) -> Iterator[str]:
+    """Yield the keys of several attributes; what lacks one of them has no row."""
+    for tags in wanted.joined:
+        texts = ["\\".join(_texts(ds[tag].value)) if tag in ds else "" for tag in tags]
+        if all(texts):
+            yield joined_key(texts)
 
 
 def _texts(value: Any) -> list[str]:

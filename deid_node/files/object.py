@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import datetime
 from io import BytesIO
 from typing import Final
 
@@ -121,7 +121,10 @@ class Work:
         count = _filled(stream, buffer)
         part10 = _beginning(buffer[:count])
         read.notes = part10.oddities
-        rewrite = self.deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid, today=date.today())
+        now = datetime.now()
+        rewrite = self.deidentifier.begin(
+            transfer_syntax_uid=part10.transfer_syntax_uid, today=now.date(), time_of_day=now.time()
+        )
         sha256 = hashlib.sha256() if self.hashes else None
         start, ended = part10.offset, count < len(buffer)
         while count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from datetime import date
+from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
@@ -170,7 +170,7 @@ class Arrival(Promise):
                 self._deposit = depositor.begin(way)
             if quarantine is not None:
                 self._sealed = quarantine.begin(way.caller, way.request, way.route.name)
-            self._conversion = Conversion(way, memory, date.today())
+            self._conversion = Conversion(way, memory, datetime.now())
         except Exception as error:
             self._stop(error)
 

@@ -7,7 +7,7 @@ an original that is refused, is the business of `arrival` and `sealed_lane`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Final
 
 from deid_node.dimse.association import Caller, StoreRequest
@@ -35,8 +35,8 @@ class Way:
     records: Records
 
 
-def rewrite_of(way: Way, today: date) -> Rewrite:
-    """Begin to de-identify an original. Raises ObjectRefused."""
+def rewrite_of(way: Way, at: datetime) -> Rewrite:
+    """Begin to de-identify an original that came at some time. Raises ObjectRefused."""
     caller, request = way.caller, way.request
     return way.route.deidentifier.begin(
         transfer_syntax_uid=request.transfer_syntax_uid,
@@ -47,14 +47,15 @@ def rewrite_of(way: Way, today: date) -> Rewrite:
             "called_ae": caller.called,
             "address": caller.address,
         },
-        today=today,
+        today=at.date(),
+        time_of_day=at.time(),
     )
 
 
 class Conversion:
     """One original under way. Used by one thread; ends with `commit` or `discard`."""
 
-    def __init__(self, way: Way, memory: Share, today: date) -> None:
+    def __init__(self, way: Way, memory: Share, at: datetime) -> None:
         """Begin.
 
         Raises:
@@ -65,7 +66,7 @@ class Conversion:
         self._way = way
         self._memory = memory
         self._draft = spool.draft() if route.through is None else route.through.draft(spool)
-        self._rewrite = rewrite_of(way, today)
+        self._rewrite = rewrite_of(way, at)
 
     def feed(self, piece: bytes | memoryview) -> None:
         """De-identify the next bytes and write what comes out of them.

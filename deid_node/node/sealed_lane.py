@@ -8,7 +8,7 @@ ends too, the original is held, and those behind it go on.
 from __future__ import annotations
 
 import threading
-from datetime import date
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -94,7 +94,7 @@ class SealedLane:
                 return
             caller, request = _as_it_came(original.said)
             way = Way(self._store.spool, route, caller, request, self._records)
-            rewrite = rewrite_of(way, date.fromtimestamp(original.said.at))
+            rewrite = rewrite_of(way, datetime.fromtimestamp(original.said.at))
             for piece in original.pieces:
                 rewrite.feed(piece)
                 reach("trial-half")
@@ -169,7 +169,7 @@ class SealedLane:
         return None
 
     def _convert(self, way: Way, original: Original) -> None:
-        conversion = Conversion(way, self._memory.share(), date.fromtimestamp(original.said.at))
+        conversion = Conversion(way, self._memory.share(), datetime.fromtimestamp(original.said.at))
         try:
             for piece in original.pieces:
                 if self._stopping.is_set():

@@ -5,13 +5,17 @@ What a file says by itself is checked by `reading`. Every check yields complete 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain as chain_of
+from typing import Final
 
 from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
 from deid_node.profile.language import Description, Row, Scope, UnlistedPrivate
 from deid_node.profile.layers import Ranked, matched, path_of, ties
+from deid_node.profile.lookup import Lookup, table_date
+from deid_node.profile.params import attributes_of
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
 from deid_node.profile.protected import PROTECTED, cannot_apply, empties
@@ -91,6 +95,9 @@ def _type_problem(row: Row, tag: int, where: str) -> str:
     )
 
 
+_KEEP_PARTS: Final = frozenset({"cut", "part", "replace"})
+
+
 def needs_value(sop_class: str, tag: int, path: tuple[int, ...] = ()) -> bool:
     """Tell whether an attribute is Type 1 in a mandatory module of a SOP class."""
     known = storage_sop_classes().get(sop_class)
@@ -118,12 +125,27 @@ def _type_1_everywhere() -> frozenset[int]:
 
 def lookup_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[str]:
     """Say which rows and values read a lookup table that no profile of the chain names."""
-    known = {name for one in chain for name in one.tables}
+    known = {name: len(source.keys) for one in chain for name, source in one.tables.items()}
     for place, call in calls(chain, rows):
-        for name in _tables_read(call):
+        for name, asked in _tables_read(call):
             if name not in known:
                 near = names.did_you_mean(name, known) or f'; write [tables.{name}] with file = "..."'
                 yield f"{place}: there is no lookup table {name!r}{near}"
+            elif known[name] != asked:
+                yield f"{place}: the lookup table {name!r} has {known[name]} keys, and {asked} are looked up"
+
+
+def interval_problems(
+    chain: Sequence[Description], rows: Sequence[Ranked], lookups: Mapping[str, Lookup]
+) -> Iterator[str]:
+    """Say which lookup tables hold something else than dates, where days are counted."""
+    for place, call in calls(chain, rows):
+        for name in _tables_of_dates(call):
+            read = lookups.get(name)
+            wrong = sum(table_date(value) is None for value in read.rows.values()) if read is not None else 0
+            if wrong:
+                what = "value that is no date" if wrong == 1 else "values that are no dates"
+                yield f"{place}: the lookup table {name!r} has {wrong} {what} YYYY-MM-DD"
 
 
 def calls(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[tuple[Place, Call]]:
@@ -132,16 +154,26 @@ def calls(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[tupl
         if entry.row.call is not None:
             yield entry.row.place, entry.row.call
     for one in chain:
-        for call in one.set_values.values():
-            yield one.places["set"], call
+        for value in chain_of.from_iterable(one.set_values.values()):
+            yield one.places["set"], value.call
 
 
-def _tables_read(call: Call) -> Iterator[str]:
+def _fields(call: Call) -> tuple[Field, ...]:
     template = call.params.get("template")
-    for part in template.parts if isinstance(template, Template) else ():
-        if isinstance(part, Field) and part.name == "lookup":
-            yield part.argument
-    if call.name == "lookup":
+    parts = template.parts if isinstance(template, Template) else ()
+    return tuple(part for part in parts if isinstance(part, Field))
+
+
+def _tables_read(call: Call) -> Iterator[tuple[str, int]]:
+    """Yield the lookup tables that a function reads, each with the number of keys that it looks up."""
+    yield from ((field.argument, 1) for field in _fields(call) if field.name in ("lookup", "interval"))
+    if call.name in ("lookup", "date_interval"):
+        yield str(call.params["table"]), len(attributes_of(call.params["by"])) or 1
+
+
+def _tables_of_dates(call: Call) -> Iterator[str]:
+    yield from (field.argument for field in _fields(call) if field.name == "interval")
+    if call.name == "date_interval":
         yield str(call.params["table"])
 
 
@@ -177,7 +209,8 @@ def _row_notes(row: Row) -> Iterator[str]:
         template = call.params.get("template")
         if isinstance(template, Template) and template.tells_the_day:
             yield f"{row.place}: the value of {row.selector} is another one tomorrow"
-        if isinstance(template, Template) and template.copies_original:
+        copies = isinstance(template, Template) and template.copies_original
+        if copies or call.name in _KEEP_PARTS:
             yield f"{row.place}: the value of {row.selector} repeats an original value"
 
 

@@ -29,10 +29,12 @@ from deid_node.profile.procedure import (
     Gate,
     Procedure,
     Rule,
+    SetValue,
     Table,
     UnknownWords,
     Validation,
 )
+from deid_node.profile.protected import empties
 from deid_node.profile.tables import Ground, Tables
 from deid_node.standard import confidentiality, dictionary
 
@@ -97,8 +99,13 @@ def _written(chain: Sequence[Description]) -> set[int]:
     written: set[int] = set()
     for one in chain:
         written.update(one.forced_uids)
-        written.update(tag for tag, call in one.set_values.items() if str(call.params["template"]))
+        written.update(tag for tag, values in one.set_values.items() if _leave_a_value(values))
     return written
+
+
+def _leave_a_value(values: Sequence[SetValue]) -> bool:
+    """Tell whether every object gets a value by these."""
+    return any(value.is_certain and not empties(Action.D, value.call) for value in values)
 
 
 def _ranked(chain: Sequence[Description]) -> list[Ranked]:
@@ -127,6 +134,7 @@ class _Compilation:
     def compile(self) -> Compiled:
         self._problems += _row_problems(self._chain, self._rows)
         self._problems += checks.lookup_problems(self._chain, self._rows)
+        self._problems += checks.interval_problems(self._chain, self._rows, self._lookups)
         classes = frozenset().union(*(description.sop_classes for description in self._chain))
         unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT
         if self._base == Base.NONE and unlisted is UnlistedClass.REJECT and not classes:
@@ -230,7 +238,7 @@ class _Compilation:
             excludes=gates["exclude"],
             excludes_result=gates["result"],
             set_values=MappingProxyType(
-                {tag: call for one in self._chain for tag, call in one.set_values.items()}
+                {tag: values for one in self._chain for tag, values in one.set_values.items()}
             ),
             forced_uids=MappingProxyType(
                 {tag: uid for one in self._chain for tag, uid in one.forced_uids.items()}

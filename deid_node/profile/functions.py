@@ -14,6 +14,7 @@ from deid_node.errors import ProfileError
 from deid_node.profile import names, params, plugins
 from deid_node.profile.params import Param
 from deid_node.profile.procedure import Action, Apply, Call
+from deid_node.standard.dictionary import vr_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class Function:
     apply: Apply | None = None
 
 
+_PLAIN_NUMBERS: Final = frozenset({"AS", "DS", "IS"})
 _TEXT_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _DATE_VRS: Final = frozenset({"DA", "DT"})
+_TIME_VRS: Final = _DATE_VRS | {"TM"}
 _NUMBER_VRS: Final = frozenset(
     {"AS", "DS", "FD", "FL", "IS", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"}
 )
+_BINARY_VRS: Final = _NUMBER_VRS - _PLAIN_NUMBERS | {"OB", "UN", "SQ"}
+_COUNTED: Final = frozenset({"DS", "IS"})
 _HASH_VRS: Final = _TEXT_VRS | {"AS", "DA", "DS", "DT", "IS", "OB", "TM", "UI", "UN"}
 
 
@@ -45,6 +50,9 @@ _FIT: Final = Param(
     params.one_of("fail", "truncate", "remove"), "fail", "what to do with a result too long for the VR"
 )
 _KEY: Final = Param(params.secret_name, "", "name of a secret of the node; empty means the project key")
+_OF: Final = Param(
+    params.attribute, 0, "attribute whose value is taken; left out: that of the attribute itself"
+)
 _PER: Final = Param(
     params.one_of("patient", "study", "series", "instance"), "patient", "what shares one result"
 )
@@ -96,8 +104,9 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                     "microsoft repeats that tool's shift, and warns",
                 ),
                 "key": _KEY,
+                "of": _OF,
             },
-            _DATE_VRS | {"TM"},
+            _TIME_VRS,
         ),
         "perturb": Function(
             Action.C,
@@ -130,6 +139,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                     params.flag, False, "decimal digits, as many as the value has characters"
                 ),
                 "key": _KEY,
+                "of": _OF,
                 "fit": _FIT,
             },
             _HASH_VRS,
@@ -154,13 +164,13 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "mask": Function(
             Action.D,
             "goes through the value: * keeps a character, another one replaces it; the rest is cut",
-            {"mask": Param(params.filled_text, ..., "such as ******01"), "fit": _FIT},
-            _TEXT_VRS | {"AS", "DA", "DT", "TM", "DS", "IS"},
+            {"mask": Param(params.filled_text, ..., "such as ******01"), "of": _OF, "fit": _FIT},
+            _TEXT_VRS | _TIME_VRS | _PLAIN_NUMBERS,
         ),
         "no_space": Function(
             Action.D,
             "replaces runs of non-word characters",
-            {"with": Param(params.text, "", "what stands for a run"), "fit": _FIT},
+            {"with": Param(params.text, "", "what stands for a run"), "of": _OF, "fit": _FIT},
             _TEXT_VRS,
         ),
         "fake_name": Function(
@@ -172,13 +182,13 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "initials": Function(
             Action.D,
             "writes the initials of a name, those of the family name last",
-            {"fit": _FIT},
+            {"of": _OF, "fit": _FIT},
             _TEXT_VRS,
         ),
         "round": Function(
             Action.C,
             "rounds a number",
-            {"to": Param(params.positive, 1.0, "multiple to round to")},
+            {"to": Param(params.positive, 1.0, "multiple to round to"), "of": _OF},
             _NUMBER_VRS,
         ),
         "age_cap": Function(
@@ -190,7 +200,35 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "date_truncate": Function(
             Action.C,
             "sets the day, or day and month, to 01 and the time of day to zero",
-            {"to": Param(params.one_of("year", "month"), "year", "what stays")},
+            {"to": Param(params.one_of("year", "month"), "year", "what stays"), "of": _OF},
+            _DATE_VRS,
+        ),
+        "date_set": Function(
+            Action.C,
+            "sets parts of a date; a day that the month does not have runs on into the next",
+            {
+                "year": Param(params.whole(0, 9999), 0, "the year; left out: it stays"),
+                "month": Param(params.whole(0, 12), 0, "the month; left out: it stays"),
+                "day": Param(params.whole(0, 31), 0, "the day; left out: it stays"),
+                "of": _OF,
+            },
+            _DATE_VRS,
+        ),
+        "date_interval": Function(
+            Action.C,
+            "counts the days since a date of a lookup table, from another date where one is given",
+            {
+                "table": Param(params.filled_text, ..., "name of a table of [tables]; its values are dates"),
+                "by": Param(params.attribute, ..., "attribute that is looked up"),
+                "origin": Param(
+                    params.day, "", "date YYYY-MM-DD that stands for that of the table; else a number of days"
+                ),
+                "missing": Param(
+                    params.one_of("reject", "hold", "empty", "remove"), "reject", "for a value without a row"
+                ),
+                "of": _OF,
+                "fit": _FIT,
+            },
             _DATE_VRS,
         ),
         "zip_prefix": Function(
@@ -205,7 +243,42 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         "case": Function(
             Action.D,
             "changes upper and lower case",
-            {"to": Param(params.one_of("upper", "lower"), ..., "the case")},
+            {"to": Param(params.one_of("upper", "lower"), ..., "the case"), "of": _OF},
+            _TEXT_VRS,
+        ),
+        "cut": Function(
+            Action.D,
+            "keeps the first characters of a value, or the last ones",
+            {
+                "to": Param(params.whole(-1024, 1024), ..., "how many stay; with a minus the last ones"),
+                "of": _OF,
+                "fit": _FIT,
+            },
+            _TEXT_VRS | _TIME_VRS | _PLAIN_NUMBERS,
+        ),
+        "part": Function(
+            Action.D,
+            "keeps one part of a value that separators divide, such as a path",
+            {
+                "at": Param(params.whole(-1024, 1024), ..., "which part, from 0; -1 is the last"),
+                "separator": Param(params.filled_text, "/", "what stands between two parts"),
+                "missing": Param(
+                    params.one_of("keep", "empty", "remove"), "empty", "for a value without such a part"
+                ),
+                "of": _OF,
+                "fit": _FIT,
+            },
+            _TEXT_VRS,
+        ),
+        "replace": Function(
+            Action.D,
+            "replaces what a regular expression finds",
+            {
+                "pattern": Param(params.pattern, ..., "regular expression"),
+                "with": Param(params.text, "", "what stands for it; \\1 is the first group"),
+                "of": _OF,
+                "fit": _FIT,
+            },
             _TEXT_VRS,
         ),
         "map": Function(
@@ -227,7 +300,10 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             {
                 "table": Param(params.filled_text, ..., "name of a table of [tables]"),
                 "by": Param(
-                    params.attribute, 0, "attribute that is looked up; left out: the attribute itself"
+                    params.attributes,
+                    (),
+                    "attribute that is looked up, or a list for a table with several keys; left out: the"
+                    " attribute itself",
                 ),
                 "missing": Param(
                     params.one_of("reject", "hold", "empty", "remove", "hash", "keep"),
@@ -312,10 +388,17 @@ def cannot_take(call: Call, vr: str) -> str:
     name = call.name
     function = FUNCTIONS.get(name) if call.apply is None else function_of(name)
     vrs = function.vrs if function is not None else frozenset()
-    if not vrs or vr in vrs:
-        return (
-            ""
-            if vr != "SQ" or vrs or name in ("empty", "redact")
-            else f"{name} cannot be applied to a sequence"
-        )
-    return f"{name} cannot be applied to VR {vr}; it takes {', '.join(sorted(vrs))}"
+    of = int(str(call.params.get("of") or 0))
+    source = vr_of(of) if of else vr
+    what = f"{names.written(of)}, which has VR {source}" if of else f"VR {vr}"
+    if vrs and source not in vrs:
+        return f"{name} cannot be applied to {what}; it takes {', '.join(sorted(vrs))}"
+    if of and source in _BINARY_VRS:
+        return f"{name} cannot be applied to {what}: its values are no text"
+    counts = name == "date_interval" and not call.params.get("origin")
+    if (of or counts) and vr not in _TEXT_VRS | (_COUNTED if counts else {source}):
+        made = "a number of days" if counts else f"what {name} makes of {what},"
+        return f"{made} is no value of VR {vr}"
+    if vr == "SQ" and not vrs and name not in ("empty", "redact"):
+        return f"{name} cannot be applied to a sequence"
+    return ""

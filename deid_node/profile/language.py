@@ -15,7 +15,16 @@ from typing import Final
 from deid_node.profile.conditions import Condition
 from deid_node.profile.lookup import LookupSource
 from deid_node.profile.places import Place
-from deid_node.profile.procedure import Action, Call, Checks, DateChange, Dummies, Level, UnknownWords
+from deid_node.profile.procedure import (
+    Action,
+    Call,
+    Checks,
+    DateChange,
+    Dummies,
+    Level,
+    SetValue,
+    UnknownWords,
+)
 from deid_node.profile.selector import Selector
 
 
@@ -105,6 +114,7 @@ DATE_KEYS: Final = ("longest_shift_days",)
 STAMP_KEYS: Final = ("method", "dates", "codes")
 FORCED_UID_KEYS: Final = ("root", "suffix")
 TABLE_KEYS: Final = ("file", "key", "value")
+SET_KEYS: Final = ("value", "fit", "do", "when", "only_absent")
 ROW_KEYS: Final = ("action", "value", "do", "because", "when", "scope")
 
 
@@ -178,7 +188,7 @@ class Description:
     inherit_gates: bool = True
     rows: tuple[Row, ...] = ()
     sop_classes: frozenset[str] = frozenset()
-    set_values: Mapping[int, Call] = field(default_factory=lambda: MappingProxyType({}))
+    set_values: Mapping[int, tuple[SetValue, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, LookupSource] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()

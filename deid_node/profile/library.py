@@ -202,7 +202,7 @@ class _Chain:
             raise ProfileError(f"{source.place}: there is no table file {source.file!r}")
         text = _text(_Source(file.name, None, file, None))
         try:
-            return replace(read_lookup(text, file.name, source.key, source.value), path=str(file))
+            return replace(read_lookup(text, file.name, source.keys, source.value), path=str(file))
         except ProfileError as error:
             raise ProfileError(*(f"{source.place}: {problem}" for problem in error.problems)) from None
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +20,25 @@ from deid_node.profile import names
 from deid_node.profile.places import Place
 
 _SHOWN: Final = 5
+_JOINT: Final = "\x1f"  # the unit separator of ASCII: no cell and no value holds it
+
+
+def joined_key(parts: Iterable[str]) -> str:
+    """Return the values of several key columns as one key."""
+    return _JOINT.join(part.strip() for part in parts)
+
+
+def parts_of_key(key: str) -> list[str]:
+    """Return the values of the key columns of a key."""
+    return key.split(_JOINT)
+
+
+def table_date(text: str) -> date | None:
+    """Return the date that a cell holds, YYYY-MM-DD or YYYYMMDD, None when it is none."""
+    try:
+        return date.fromisoformat(text) if len(text) in (8, 10) else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +47,7 @@ class LookupSource:
 
     name: str
     file: str
-    key: str
+    keys: tuple[str, ...]
     value: str
     place: Place
 
@@ -41,13 +61,13 @@ class Lookup:
     path: str = ""
 
 
-def read_lookup(text: str, file: str, key: str, value: str) -> Lookup:
+def read_lookup(text: str, file: str, keys: Sequence[str], value: str) -> Lookup:
     """Read a table.
 
     Args:
         text: the CSV text, the first line being the names of the columns.
         file: how problems call it.
-        key: the column of the original value; value: that of the new one. Cells lose outer spaces.
+        keys: the columns of the original values; value: that of the new one. Cells lose outer spaces.
 
     Raises:
         ProfileError: no CSV, a column that is not there, a row of another length, or rows that
@@ -57,7 +77,8 @@ def read_lookup(text: str, file: str, key: str, value: str) -> Lookup:
     header = next(lines, None)
     if header is None:
         raise ProfileError(f"{file}: has no line with the names of the columns")
-    at_key, at_value = _columns(header[1], file, key, value)
+    *at_keys, at_value = _columns(header[1], file, (*keys, value))
+    key = ", ".join(keys)
     rows: dict[str, str] = {}
     first_lines: dict[str, int] = {}
     problems: list[str] = []
@@ -66,8 +87,8 @@ def read_lookup(text: str, file: str, key: str, value: str) -> Lookup:
         if len(cells) != len(header[1]):
             problems.append(f"{file} line {number}: has {len(cells)} cells, and the header {len(header[1])}")
             continue
-        old, new = cells[at_key], cells[at_value]
-        if not old:
+        old, new = joined_key(cells[at] for at in at_keys), cells[at_value]
+        if not all(cells[at] for at in at_keys):
             problems.append(f"{file} line {number}: has no value in the column {key!r}")
         elif not new:
             continue
@@ -94,9 +115,9 @@ def _lines(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         raise ProfileError(f"{file} line {reader.line_num}: is not CSV: a quote is not closed") from None
 
 
-def _columns(header: list[str], file: str, key: str, value: str) -> tuple[int, int]:
+def _columns(header: list[str], file: str, wanted: Sequence[str]) -> list[int]:
     problems = []
-    for column in (key, value):
+    for column in wanted:
         if header.count(column) != 1:
             what = "several columns" if column in header else "no column"
             near = names.did_you_mean(column, header)
@@ -105,7 +126,7 @@ def _columns(header: list[str], file: str, key: str, value: str) -> tuple[int, i
             problems.append(f"{file}: has {what} {column!r}{near}")
     if problems:
         raise ProfileError(*problems)
-    return header.index(key), header.index(value)
+    return [header.index(column) for column in wanted]
 
 
 def _listed(numbers: list[int]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
@@ -105,12 +106,43 @@ def attribute(value: object) -> int:
     return tag
 
 
+def attributes(value: object) -> tuple[int, ...]:
+    """Read the keyword of an attribute, or a list of them; returns their tags."""
+    if isinstance(value, list) and not value:
+        raise ValueError("expected one keyword at least")
+    return tuple(map(attribute, value if isinstance(value, list) else [value]))
+
+
+def attributes_of(value: object) -> tuple[int, ...]:
+    """Return the tags of a parameter that `attributes` or `attribute` has read; none when it was left out."""
+    if isinstance(value, tuple):
+        return tuple(map(int, value))
+    return (value,) if isinstance(value, int) and value else ()
+
+
 def template(value: object) -> Template:
     """Read a template of a value."""
     try:
         return Template.parse(text(value))
     except ProfileError as error:
         raise ValueError(str(error)) from None
+
+
+def pattern(value: object) -> str:
+    """Read a regular expression."""
+    try:
+        re.compile(filled_text(value))
+    except re.error as error:
+        raise ValueError(f"expected a regular expression ({error})") from None
+    return str(value)
+
+
+def day(value: object) -> str:
+    """Read a date YYYY-MM-DD; empty means none."""
+    try:
+        return date.fromisoformat(text(value)).isoformat() if value else ""
+    except ValueError:
+        raise ValueError("expected a date YYYY-MM-DD in quotes") from None
 
 
 _DURATION: Final = re.compile(

@@ -73,6 +73,24 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class SetValue:
+    """A value that is written last, also where the attribute is absent.
+
+    `when` asks for a condition on the original object; with `only_absent` an attribute that is there
+    follows its row.
+    """
+
+    call: Call
+    when: Condition | None = None
+    only_absent: bool = False
+
+    @property
+    def is_certain(self) -> bool:
+        """It is written into every object."""
+        return self.when is None and not self.only_absent
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One row of a table: the action, why, and who decided it.
 
@@ -196,7 +214,8 @@ class Procedure:
     `codes` are the CID 7050 code values of what is applied, for (0012,0064); `method` is the text
     for (0012,0063); `dates` is what (0028,0303) says, None when nothing is said.
     `identity_removed` is False only for routing profiles, which stamp nothing.
-    `set_values` are template texts written last, by tag, also when absent from the original;
+    `set_values` are written last, by tag, also when absent from the original: the first of which the
+    condition holds;
     `forced_uids` replace UIDs after that. `same_value` are tags whose value must be equal in all
     objects of one run (row GC-12). `shift_days` is the largest distance of the keyed date shift.
     `validations` look at the original, `validations_result` at the result; `checks` are done on every
@@ -224,7 +243,7 @@ class Procedure:
     cleaning: Cleaning = DEFAULT_CLEANING
     conditions: tuple[Condition, ...] = ()
     variant: Callable[[str, frozenset[int]], Table] | None = field(default=None, repr=False, compare=False)
-    set_values: Mapping[int, Call] = field(default_factory=lambda: MappingProxyType({}))
+    set_values: Mapping[int, tuple[SetValue, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forced_uids: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     same_value: tuple[int, ...] = ()
     shift_days: int = 365

@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 from deid_node.errors import ProfileError
 from deid_node.profile import names, protected
 from deid_node.profile.conditions import Condition
-from deid_node.profile.functions import describe
 from deid_node.profile.language import (
     DATE_KEYS,
     FORCED_UID_KEYS,
@@ -37,7 +36,7 @@ from deid_node.profile.language import (
 )
 from deid_node.profile.options import Option
 from deid_node.profile.places import Path, Problems, lines_of
-from deid_node.profile.procedure import Action, Call, DateChange, Dummies
+from deid_node.profile.procedure import Action, DateChange, Dummies, SetValue
 from deid_node.profile.reading_sections import (
     check_keys,
     read_checks,
@@ -45,7 +44,7 @@ from deid_node.profile.reading_sections import (
     read_tables,
     read_validations,
 )
-from deid_node.profile.rows import read_rows
+from deid_node.profile.rows import read_rows, read_set_values
 from deid_node.profile.selector import Selector
 from deid_node.standard import dictionary
 from deid_node.standard.method_codes import method_codes
@@ -316,24 +315,17 @@ class _Reading:
             rows += (replace(row, sop_class=uid) for uid in uids for row in written)
         return rows
 
-    def _set_values(self) -> Mapping[int, Call]:
-        values: dict[int, Call] = {}
+    def _set_values(self) -> Mapping[int, tuple[SetValue, ...]]:
+        values: dict[int, tuple[SetValue, ...]] = {}
         table = self._table.get("set", {})
         for text, value in self._named(("set",), table):
             tag = self._tag(("set", text), text)
             if tag is None:
                 continue
             try:
-                given = value if isinstance(value, dict) else {"value": _written(value)}
-                action, call = describe("set", given)
+                values[tag] = read_set_values(tag, value)
             except ProfileError as error:
                 self._wrong(("set", text), *error.problems)
-                continue
-            problem = protected.problem(tag, action, call)
-            if problem:
-                self._wrong(("set", text), problem)
-            elif call is not None:
-                values[tag] = call
         return MappingProxyType(values)
 
     def _named(self, path: Path, table: object) -> Iterable[tuple[str, Any]]:
@@ -412,11 +404,6 @@ class _Reading:
         value = stamps.get("dates")
         upper = value.upper() if isinstance(value, str) else value
         return self._choice(("stamps", "dates"), upper, DateChange)
-
-
-def _written(value: object) -> object:
-    """Accept numbers where a value is written: they print as themselves."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _not_one_of(what: str, value: object, known: Iterable[str]) -> str:

@@ -37,19 +37,21 @@ def read_tables(value: object, problems: Problems) -> Mapping[str, LookupSource]
     for name, table in value.items():
         path: Path = ("tables", name)
         check_keys(path, table, TABLE_KEYS, problems)
-        words = {key: table.get(key) for key in TABLE_KEYS}
+        given = table.get("key")
+        keys = tuple(given) if isinstance(given, list) else (given,)
+        words = {"file": table.get("file"), "value": table.get("value")}
         missing = [key for key, word in words.items() if not isinstance(word, str) or not word]
+        if not keys or not all(isinstance(key, str) and key for key in keys):
+            missing.append("key")
         if missing:
             problems.add(path, f"[tables.{name}] needs {' and '.join(missing)}, as a text in quotes")
-        elif words["key"] == words["value"]:
-            problems.add(path, f"[tables.{name}] has one column as key and value")
+        elif len({*keys, words["value"]}) <= len(keys):
+            problems.add(path, f"[tables.{name}] has one column as key and value, or twice as key")
         elif ":" in name or "}" in name:
             problems.add(path, "the name of a table has no ':' and no brace")
         else:
             place = problems.place(*path)
-            found[name] = LookupSource(
-                name, str(words["file"]), str(words["key"]), str(words["value"]), place
-            )
+            found[name] = LookupSource(name, str(words["file"]), keys, str(words["value"]), place)
     return MappingProxyType(found)
 
 

@@ -14,10 +14,12 @@ from deid_node.profile.conditions import Condition
 from deid_node.profile.functions import describe, known_names
 from deid_node.profile.language import ROW_KEYS, Row, Scope
 from deid_node.profile.places import Place
-from deid_node.profile.procedure import Action, Call
+from deid_node.profile.procedure import Action, Call, SetValue
 from deid_node.profile.selector import Kind, Selector
 
 _AROUND: Final = ("do", "because", "when", "scope")
+_ALWAYS_WRITE: Final = frozenset({"set", "substitute"})
+_SETTING: Final = "write a value, or name the attribute that it is made of with of"
 _MEANINGS: Final = "D dummy, Z empty, X remove, K keep, C clean, U new UID, R reject"
 
 
@@ -157,3 +159,52 @@ def _check(row: Row) -> None:
         problem = protected.cannot_apply(last.vr, row.action, row.call)
     if problem:
         raise ProfileError(f"row {row.selector.text!r}: {problem}")
+
+
+def read_set_values(tag: int, value: object) -> tuple[SetValue, ...]:
+    """Read what [set] says for an attribute: one value, or a list of which the first that holds counts.
+
+    Raises:
+        ProfileError: with everything that is wrong with them.
+    """
+    given = value if isinstance(value, list) else [value]
+    found: list[SetValue] = []
+    problems = [] if given else ["the list is empty"]
+    for one in given:
+        try:
+            found.append(_read_set_value(tag, one))
+        except ProfileError as error:
+            problems += error.problems
+    later = ((one, other) for number, one in enumerate(found) for other in found[number + 1 :])
+    if any(one.is_certain or (one.when is None and other.only_absent) for one, other in later):
+        problems.append("what follows a value without when is never written; put it last")
+    if problems:
+        raise ProfileError(*dict.fromkeys(problems))
+    return tuple(found)
+
+
+def _read_set_value(tag: int, value: object) -> SetValue:
+    given = dict(value) if isinstance(value, dict) else {"value": _written(value)}
+    when, only_absent = given.pop("when", None), given.pop("only_absent", False)
+    if not isinstance(only_absent, bool):
+        raise ProfileError("only_absent is true or false")
+    if when is not None and not isinstance(when, str):
+        raise ProfileError("when is a condition in quotes")
+    action, call = describe(str(given.pop("do", "set")), given)
+    if call is None or not _needs_no_original(call):
+        raise ProfileError(f"[set] writes values that need no original one; {_SETTING}")
+    problem = protected.problem(tag, action, call)
+    if problem:
+        raise ProfileError(problem)
+    return SetValue(call, Condition.parse(when) if when is not None else None, only_absent)
+
+
+def _needs_no_original(call: Call) -> bool:
+    """Tell whether a function makes a value where the attribute has none."""
+    source = call.params.get("by" if call.name == "lookup" else "of")
+    return call.name in _ALWAYS_WRITE or bool(source)
+
+
+def _written(value: object) -> object:
+    """Accept numbers where a value is written: they print as themselves."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

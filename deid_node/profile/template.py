@@ -21,7 +21,7 @@ class FieldKind:
     """One name that may stand first in braces.
 
     `arguments` are what follows, separated by colons: "attribute" is a keyword or tag, "number" a
-    positive count, "text" anything; a "?" marks one that may be left out.
+    positive count, "count" a whole number, "text" anything; a "?" marks one that may be left out.
     """
 
     arguments: tuple[str, ...]
@@ -44,6 +44,14 @@ FIELDS: Final[Mapping[str, FieldKind]] = {
     "fake_name": FieldKind(("attribute",), "an invented name, the same for the same value"),
     "initials": FieldKind(("attribute",), "initials of a name, those of the family name last"),
     "today": FieldKind(("text?",), "the day it is done, YYYYMMDD, with a text between the parts"),
+    "now": FieldKind(("text?",), "the time of day it is done, HHMMSS, with a text between the parts"),
+    "cut": FieldKind(("count", "attribute"), "the first characters of a value, with a minus the last"),
+    "part": FieldKind(
+        ("text", "count", "attribute"), "a part of a value between separators, counted from 0; -1 is the last"
+    ),
+    "interval": FieldKind(
+        ("text", "attribute", "attribute"), "days of a date since the one of a lookup table for an attribute"
+    ),
     "lookup": FieldKind(("text", "attribute"), "the value's replacement in a lookup table"),
 }
 
@@ -53,13 +61,15 @@ class Field:
     """One field of a template.
 
     `name` is of FIELDS, or "original" for a bare attribute. `tag` is the attribute it reads, None
-    when it reads none; `argument` the text argument; `length` a count, 0 when none is given.
+    when it reads none; `argument` the text argument; `length` a count, 0 when none is given. `by` is the
+    attribute that is looked up in a table, where that is another.
     """
 
     name: str
     tag: int | None = None
     argument: str = ""
     length: int = 0
+    by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +94,18 @@ class Template:
     @property
     def tags(self) -> frozenset[int]:
         """The attributes of the original object that it reads."""
-        return frozenset(part.tag for part in self.parts if isinstance(part, Field) and part.tag is not None)
+        fields = [part for part in self.parts if isinstance(part, Field)]
+        return frozenset(tag for field in fields for tag in (field.tag, field.by) if tag)
 
     @property
     def tells_the_day(self) -> bool:
         """It gives another value tomorrow."""
-        return any(isinstance(part, Field) and part.name == "today" for part in self.parts)
+        return any(isinstance(part, Field) and part.name in ("today", "now") for part in self.parts)
 
     @property
     def copies_original(self) -> bool:
         """An original value comes out as it is."""
-        plain = ("original", "value")
+        plain = ("original", "value", "cut", "part")
         return any(isinstance(part, Field) and part.name in plain for part in self.parts)
 
     def render(self, value_of: Callable[[Field], str]) -> str:
@@ -135,24 +146,37 @@ def _field(inner: str, text: str) -> Field:
 
 
 def _filled(name: str, kind: FieldKind, given: list[str], text: str) -> Field:
+    if kind.arguments == ("text?",):
+        given = [":".join(given)] if given else []
     needed = sum(not argument.endswith("?") for argument in kind.arguments)
     if not needed <= len(given) <= len(kind.arguments):
         form = ":".join((name, *kind.arguments))
         raise ProfileError(f"Template {text!r}: the field is written {{{form}}}")
-    tag, words, length = None, "", 0
+    tags: list[int] = []
+    words, length = "", 0
     for argument, value in zip(kind.arguments, given, strict=False):
         if argument == "attribute":
-            tag = _tag(value)
-            if tag is None:
-                near = names.nearest_keyword(value)
-                raise ProfileError(f"Template {text!r}: {value!r} is no attribute{near}")
-        elif argument == "number?":
-            if not value.isdecimal() or int(value) == 0:
-                raise ProfileError(f"Template {text!r}: {value!r} is no number of characters")
-            length = int(value)
+            tags.append(_known_tag(value, text))
+        elif argument in ("number?", "count"):
+            length = _count(value, text, signed=argument == "count")
         else:
             words = value
-    return Field(name, tag, words, length)
+    return Field(name, tags[0] if tags else None, words, length, tags[1] if len(tags) > 1 else 0)
+
+
+def _known_tag(value: str, text: str) -> int:
+    tag = _tag(value)
+    if tag is None:
+        near = names.nearest_keyword(value)
+        raise ProfileError(f"Template {text!r}: {value!r} is no attribute{near}")
+    return tag
+
+
+def _count(value: str, text: str, *, signed: bool) -> int:
+    if not value.removeprefix("-" if signed else "").isdecimal() or (not signed and int(value) == 0):
+        what = "whole number" if signed else "number of characters"
+        raise ProfileError(f"Template {text!r}: {value!r} is no {what}")
+    return int(value)
 
 
 def _tag(text: str) -> int | None:

@@ -144,6 +144,12 @@ def vr_of(tag: int) -> str:
     return "OW" if "OW" in row.vrs else row.vrs[0]
 
 
+def written_vr(tag: int) -> str:
+    """Return the VR in which a text is written into an attribute: LO for a private one (PS3.5 7.8)."""
+    vr = vr_of(tag)
+    return "LO" if vr == "UN" and tag >> 16 & 1 else vr
+
+
 def tag_text(tag: int) -> str:
     """Return a tag as the standard prints it: (0010,0020)."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

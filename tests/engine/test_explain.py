@@ -8,7 +8,7 @@ from deid_node.engine.explain import Explanation, explain
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import ObjectRefused, Rejected
 from deid_node.profile.basic import basic_procedure
-from deid_node.profile.procedure import Action, Call, DateChange, Procedure, Rule
+from deid_node.profile.procedure import Action, Call, DateChange, Procedure, Rule, SetValue
 from tests.engine.encoded import EXPLICIT, FORMS, IMPLICIT, UNDEFINED, Form, procedure, run_with_summary
 from tests.fuzzing import datasets
 from tests.rewriting import pseudonyms
@@ -109,7 +109,7 @@ def test_what_is_inserted_is_explained(form: Form) -> None:
         method="deid_node: a test",
         codes=("113100",),
         dates=DateChange.REMOVED,
-        set_values={0x00100020: Call("set", {"template": "P-1"})},
+        set_values={0x00100020: (SetValue(Call("set", {"template": "P-1"})),)},
     )
 
     rows = _explained(stamping, form.dataset(form.element(0x00100020, "LO", b"0815")), form)

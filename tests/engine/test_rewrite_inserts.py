@@ -7,17 +7,16 @@ from types import MappingProxyType
 import pytest
 
 from deid_node.errors import Rejected
-from deid_node.profile.procedure import Action, Call, DateChange, Dummies, Procedure
+from deid_node.profile.procedure import Action, Call, DateChange, Dummies, Procedure, SetValue
 from tests.engine.encoded import FORMS, INSTANCE, Form, procedure, run, run_with_summary
 
 _KEPT = {0x00100010: Action.K, 0x00120063: Action.K, 0x00120064: Action.K, 0x00280010: Action.K}
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 
 
-def _set(**templates: str) -> MappingProxyType[int, Call]:
-    return MappingProxyType(
-        {int(tag.lstrip("t"), 16): Call("set", {"template": text}) for tag, text in templates.items()}
-    )
+def _set(**templates: str) -> MappingProxyType[int, tuple[SetValue, ...]]:
+    values = {int(tag.lstrip("t"), 16): Call("set", {"template": text}) for tag, text in templates.items()}
+    return MappingProxyType({tag: (SetValue(call),) for tag, call in values.items()})
 
 
 def _stamping(**changes: object) -> Procedure:

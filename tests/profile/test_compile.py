@@ -439,8 +439,8 @@ def test_values_uids_and_the_rest_arrive(compiled: Compile) -> None:
     assert procedure.version == "7"
     assert procedure.same_value == (tag("PatientID"),)
     assert procedure.dummies is Dummies.GRAND_CHALLENGE
-    assert str(procedure.set_values[tag("PatientID")].params["template"]) == "P-{pseudonym}"
-    assert str(procedure.set_values[tag("SeriesNumber")].params["template"]) == "7"
+    assert str(procedure.set_values[tag("PatientID")][0].call.params["template"]) == "P-{pseudonym}"
+    assert str(procedure.set_values[tag("SeriesNumber")][0].call.params["template"]) == "7"
     assert procedure.forced_uids[tag("StudyInstanceUID")] == "1.2.3"
     assert procedure.forced_uids[tag("SeriesInstanceUID")] == "1.2.826.0.1.3680043.10.1666.1.2.3"
     assert procedure.shift_days == 50
@@ -524,7 +524,7 @@ def test_rows_may_state_the_codes_of_options_that_they_carry_out(
 def test_a_set_value_may_say_what_happens_when_it_does_not_fit(compiled: Compile) -> None:
     procedure = compiled(f'{NO_BASE}[set]\nStudyID = {{ value = "{{PatientID}}", fit = "truncate" }}')
 
-    assert procedure.set_values[tag("StudyID")].params["fit"] == "truncate"
+    assert procedure.set_values[tag("StudyID")][0].call.params["fit"] == "truncate"
 
 
 def test_the_secrets_that_functions_name_are_known(compiled: Compile) -> None:

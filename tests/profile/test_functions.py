@@ -33,6 +33,7 @@ def test_parameters_left_out_have_their_default() -> None:
         "alphabet": "hex",
         "match_length": False,
         "key": "",
+        "of": 0,
         "fit": "fail",
     }
 

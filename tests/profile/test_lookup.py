@@ -27,7 +27,7 @@ value = "new"
 
 def problems_of(text: str) -> tuple[str, ...]:
     with pytest.raises(ProfileError) as caught:
-        read_lookup(text, "ids.csv", "old", "new")
+        read_lookup(text, "ids.csv", ("old",), "new")
     return caught.value.problems
 
 
@@ -39,7 +39,7 @@ def loaded(tmp_path: Path, csv: str | None, profile: str = PROFILE) -> Procedure
 
 
 def test_dc_v16_a_column_is_looked_up_by_another() -> None:
-    table = read_lookup("old,new,ignore\noldV1,newV1,a\noldV2,newV2,b\n", "ids.csv", "old", "new")
+    table = read_lookup("old,new,ignore\noldV1,newV1,a\noldV2,newV2,b\n", "ids.csv", ("old",), "new")
 
     assert table.rows == {"oldV1": "newV1", "oldV2": "newV2"}
 
@@ -51,7 +51,7 @@ def test_dc_v16_rows_that_contradict_each_other_are_an_error_without_their_value
 
 
 def test_rows_that_say_the_same_are_a_note() -> None:
-    table = read_lookup("old,new\nA,1\nA,1\n", "ids.csv", "old", "new")
+    table = read_lookup("old,new\nA,1\nA,1\n", "ids.csv", ("old",), "new")
 
     assert table.rows == {"A": "1"}
     assert table.notes == ("ids.csv: what a line above says stands again in line 3",)
@@ -68,7 +68,7 @@ def test_rows_that_say_the_same_are_a_note() -> None:
     ],
 )
 def test_quotes_line_breaks_and_spaces_are_read_as_rfc_4180_says(text: str, key: str) -> None:
-    assert read_lookup(text, "ids.csv", "old", "new").rows == {key: "1"}
+    assert read_lookup(text, "ids.csv", ("old",), "new").rows == {key: "1"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_table_is_told_with_its_line(text: str, says: str) 
 
 
 def test_a_row_that_nobody_filled_in_counts_as_not_there() -> None:
-    assert read_lookup("old,new\nA,\n", "ids.csv", "old", "new").rows == {}
+    assert read_lookup("old,new\nA,\n", "ids.csv", ("old",), "new").rows == {}
 
 
 def test_a_table_lies_beside_the_profile_that_names_it(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def test_every_scope_is_documented(word: str) -> None:
     assert f"`{word}`" in section("Rows")
 
 
+@pytest.mark.parametrize("key", language.SET_KEYS)
+def test_every_key_of_a_set_value_is_documented(key: str) -> None:
+    assert re.search(rf"^\| `{key}` \|", section("Set values"), re.MULTILINE)
+
+
 @pytest.mark.parametrize("key", [*language.ROW_KEYS, *Action])
 def test_every_key_of_a_row_and_every_action_is_documented(key: str) -> None:
     assert re.search(rf"^\| `{key}` \|", section("Rows"), re.MULTILINE)
