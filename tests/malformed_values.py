@@ -304,7 +304,7 @@ def uids() -> Iterator[Case]:
             text = empty.decode()
             yield refused("no SOP class", form.dataset(sop_class_uid=text), form, (Rejected,))
             yield refused("no SOP instance", form.dataset(sop_instance_uid=text), form, (Rejected,))
-        yield passes("leading zeros", form.dataset(sop_instance_uid="1.2.003.04"), form)
+        yield refused("leading zeros", form.dataset(sop_instance_uid="1.2.003.04"), form)
 
 
 # --- odd but harmless -----------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def deidentify(
     part_size: options.PartSize = 16,
     tell_times: options.TellTimes = False,
     private_list: options.PrivateList = None,
+    repairs: options.Repairs = None,
     workers: options.Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +97,7 @@ def deidentify(
         list_private=private_list is not None,
         hashes=as_json,  # nobody sees them else
     )
-    deidentifier = _engine(profile, key_file, config, run)
+    deidentifier = _engine(profile, key_file, config, run, repairs or ())
     listed = PrivateFile(private_list) if private_list is not None else None
     single = len(sources) == 1 and not _is_remote(sources[0]) and Path(sources[0]).is_file()
     if single and not (_is_remote(target) or is_folder):
@@ -141,11 +142,14 @@ def _check_paths(sources: list[str], target: str) -> None:
         leave(ExitCode.USAGE, f"{target}: is a file, and there is more than one IN. OUT stands last.")
 
 
-def _engine(profile: str | None, key_file: Path | None, config: Path | None, run: Options) -> Deidentifier:
+def _engine(
+    profile: str | None, key_file: Path | None, config: Path | None, run: Options, repairs: Iterable[str]
+) -> Deidentifier:
     from deid_node.commands.project import load_pseudonyms
     from deid_node.engine.private_list import listing_plans
     from deid_node.engine.rewrite import Deidentifier
     from deid_node.files import parse_template
+    from deid_node.node.engine_limits import engine_limits
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.procedures import load_procedure
     from deid_node.settings.load import load_settings
@@ -156,7 +160,8 @@ def _engine(profile: str | None, key_file: Path | None, config: Path | None, run
     secrets = read_secrets(procedure.secrets, settings.state)
     fields = parse_template(run.template, run.leaf).fields
     plans = listing_plans(procedure) if run.list_private else None
-    return Deidentifier(procedure, pseudonyms, capture=fields, secrets=secrets, plans=plans)
+    limits = engine_limits(settings.limits, repairs)
+    return Deidentifier(procedure, pseudonyms, limits=limits, capture=fields, secrets=secrets, plans=plans)
 
 
 def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Options) -> FileResult:
@@ -223,6 +228,7 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
 
     counts = Counter(result.outcome for result in results)
     levels = Counter(finding.level for result in results for finding in result.findings)
+    repairs = Counter(name for result in results for name in result.repairs)
     if as_json:
         outcomes: dict[str, int] = {outcome.value: counts[outcome] for outcome in Outcome}
         summary = {
@@ -231,6 +237,7 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
             "in": len(results),
             **outcomes,
             "findings": {level.value: count for level, count in sorted(levels.items())},
+            "repairs": dict(sorted(repairs.items())),
             "bytes_in": sum(result.source_size for result in results),
             "bytes_out": sum(result.target_size for result in results),
         }
@@ -241,6 +248,8 @@ def _report(results: list[FileResult], profile: str, *, as_json: bool, single: b
         if not results:
             complain("Nothing was found to de-identify: the folders are empty, or the options leave nothing.")
         told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if _is_told(outcome, counts)]
+        if repairs:
+            say("Put right: " + ", ".join(f"{name} in {count}" for name, count in sorted(repairs.items())))
         say(f"{len(results)} in: " + ", ".join(told) + (". No result was written." if dry_run else "."))
     bad = counts[Outcome.REJECTED] + counts[Outcome.HELD] + counts[Outcome.FAILED]
     if bad + (counts[Outcome.SKIPPED] if single else 0):
@@ -273,6 +282,7 @@ def _as_json(result: FileResult) -> dict[str, Any]:
         "path": result.path,
         "sop_class": result.sop_class_uid,
         "notes": list(result.notes),
+        "repairs": list(result.repairs),
         "findings": [
             {"level": f.level.value, "code": f.code, "message": f.message, "path": f.path}
             for f in result.findings

@@ -95,6 +95,7 @@ def _explanations(
         transfer_syntax_uid=part10.transfer_syntax_uid,
         secrets=read_secrets(procedure.secrets, settings.state),
         now=datetime.now(),
+        repairs=frozenset(settings.limits.repairs),
     )
 
 

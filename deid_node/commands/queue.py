@@ -175,6 +175,12 @@ def status(
                 for s in counts.sealed
             ),
         )
+    if counts.repairs:
+        say("Put right:")
+        print_table(
+            ("route", "repair", "objects", "last"),
+            ((r.route, r.name, r.objects, f"{span(time.time() - r.last_at)} ago") for r in counts.repairs),
+        )
     if counts.refusals:
         say("Not taken:")
         print_table(

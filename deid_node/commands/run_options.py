@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from deid_node.standard.repairs import REPAIRS
+
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -90,6 +92,25 @@ PrivateList = Annotated[
         help="Write a CSV file of all private attributes in the results, with their values, for review. "
         "It identifies patients.",
         dir_okay=False,
+    ),
+]
+
+
+def _known_repairs(names: list[str] | None) -> list[str] | None:
+    for name in names or ():
+        if name not in REPAIRS:
+            raise typer.BadParameter(f"there is no repair {name!r}; there are {', '.join(sorted(REPAIRS))}.")
+    return names
+
+
+Repairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--repair",
+        help="Also put this right, beside what `limits.repairs` of the settings allows: "
+        + ", ".join(sorted(REPAIRS))
+        + ". Several: all.",
+        callback=_known_repairs,
     ),
 ]
 Workers = Annotated[

@@ -24,6 +24,7 @@ from deid_node.engine.subject import Facts
 from deid_node.profile.procedure import Action, Procedure, Rule
 from deid_node.standard.dictionary import keyword_of, tag_text
 from deid_node.standard.private_dictionary import is_known_creator
+from deid_node.standard.repairs import DEFAULT_REPAIRS, Repair
 
 _ALL: Final = 1 << 40
 _CREATOR: Final = Rule(Action.K, "something of its private block may stay", "private creator")
@@ -68,6 +69,7 @@ def explain(
     origin: Mapping[str, str] | None = None,
     secrets: Mapping[str, bytes] = MappingProxyType({}),
     now: datetime = datetime.min,
+    repairs: frozenset[Repair] = DEFAULT_REPAIRS,
 ) -> tuple[list[Explanation], Summary]:
     """De-identify a dataset and return what was done to every attribute, in the order of the object.
 
@@ -75,11 +77,12 @@ def explain(
         dataset: without preamble and file meta information.
         secrets: as for `Deidentifier`.
         now: day and time of the de-identification.
+        repairs: what may be put right.
 
     Raises:
         ObjectRefused: one of its kinds, as for any object.
     """
-    limits = Limits(header_bytes=_ALL, window_bytes=_ALL)
+    limits = Limits(header_bytes=_ALL, window_bytes=_ALL, repairs=repairs)
     watch = _Watch()
     plans = Plans(procedure, compile_rule, watch.observe)
     deidentifier = Deidentifier(procedure, pseudonyms, limits=limits, plans=plans, secrets=secrets)

@@ -28,7 +28,7 @@ from deid_node.engine.encoding import (
     vr_in,
 )
 from deid_node.errors import LimitExceeded, Malformed
-from deid_node.standard.repairs import ALL_REPAIRS, REPAIRS, Repair
+from deid_node.standard.repairs import DEFAULT_REPAIRS, REPAIRS, Repair
 
 # (code, start of the element, start of the value, end of the element)
 Element = tuple[int, int, int, int]
@@ -53,7 +53,7 @@ class Limits:
     searched: int = 400_000_000  # characters of texts, times what is looked for in them
     needles: int = 1000  # names and IDs of the patient that are looked for in what is kept
     inflated_ratio: int = 50  # of deflated datasets, beyond the first 64 MiB
-    repairs: frozenset[Repair] = ALL_REPAIRS  # what may be put right
+    repairs: frozenset[Repair] = DEFAULT_REPAIRS  # what may be put right
 
 
 @dataclass(slots=True)

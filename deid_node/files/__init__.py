@@ -6,7 +6,7 @@ became of it is in its `FileResult`, and one bad object never stops the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,6 +15,7 @@ from deid_node.delivery.template import FILE_FIELDS, PathTemplate
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.engine.private_list import listing_plans
 from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.files.draft import FolderTarget, NoTarget, Target
 from deid_node.files.index import Index
@@ -30,6 +31,7 @@ from deid_node.node.named_secrets import account_secrets
 from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
+from deid_node.standard.repairs import DEFAULT_REPAIRS, Repair
 
 if TYPE_CHECKING:
     from deid_node.files.memory import One
@@ -90,12 +92,19 @@ class Engine:
     forgets the keys and what is remembered of the last objects.
     """
 
-    def __init__(self, profile: str | Path | Procedure = "basic", *, key: Key | None = None) -> None:
+    def __init__(
+        self,
+        profile: str | Path | Procedure = "basic",
+        *,
+        key: Key | None = None,
+        repairs: Collection[Repair] = DEFAULT_REPAIRS,
+    ) -> None:
         """Load a profile.
 
         Args:
             profile: name of a built-in profile, path of a profile file, or a compiled procedure.
             key: the project key; None takes the one of this account, made on first use.
+            repairs: what may be put right in objects, although the standard forbids it (`standard.repairs`).
 
         Raises:
             ConfigurationError: the profile, a secret that it names, or the key is wrong.
@@ -103,7 +112,10 @@ class Engine:
         if not isinstance(profile, Procedure):
             profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
         self._deidentifier: Deidentifier | None = Deidentifier(
-            profile, Pseudonyms(key or default_key()), secrets=account_secrets(profile.secrets)
+            profile,
+            Pseudonyms(key or default_key()),
+            limits=Limits(repairs=frozenset(repairs)),
+            secrets=account_secrets(profile.secrets),
         )
 
     def deidentify(self, source: One, target: str | Path | None = None) -> FileResult:
@@ -149,7 +161,14 @@ class Engine:
         mine = self._open()
         fields = parse_template(options.template, options.leaf).fields
         plans = listing_plans(mine.procedure) if options.list_private else None
-        run = Deidentifier(mine.procedure, mine.pseudonyms, capture=fields, secrets=mine.secrets, plans=plans)
+        run = Deidentifier(
+            mine.procedure,
+            mine.pseudonyms,
+            limits=mine.limits,
+            capture=fields,
+            secrets=mine.secrets,
+            plans=plans,
+        )
         several = [sources] if isinstance(sources, str | Path) else sources
         inputs = list(inputs_for(several, target, options))
         return deidentify_all(run_of(run, target, options), inputs, options.workers)

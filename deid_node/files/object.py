@@ -91,6 +91,7 @@ class Work:
             placed,
             sop_class_uid=summary.heading.sop_class_uid,
             notes=(*read.notes, *summary.notes),
+            repairs=summary.repairs,
             findings=summary.findings,
             source_size=read.size,
             source_changed_ns=changed_ns,

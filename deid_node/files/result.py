@@ -9,6 +9,7 @@ from pathlib import Path
 from deid_node.engine.deidentified import Finding, PrivateElement
 from deid_node.errors import Excluded, ObjectRefused, Rejected
 from deid_node.node.part10 import NotDicom
+from deid_node.standard.repairs import Repair
 
 
 class Outcome(StrEnum):
@@ -36,9 +37,9 @@ class FileResult:
     `source` is the path of a file, else a URL without its query, or the words "object in memory". `target` is
     where the result is, None unless the outcome is DEIDENTIFIED or UNCHANGED. `code` is a short fixed word,
     `reason` a text without values, `path` the attribute it is about. `notes` are oddities that did no harm,
-    `findings` those of validations and checks. Sizes are bytes; hashes are SHA-256 in hexadecimal, "" where
-    none was asked for. `private` are the private attributes of the result, where they were asked for: they
-    identify patients.
+    `repairs` names those that were put right, `findings` those of validations and checks. Sizes are bytes;
+    hashes are SHA-256 in hexadecimal, "" where none was asked for. `private` are the private attributes of
+    the result, where they were asked for: they identify patients.
     `content` is the result itself, a DICOM file, where no target was named; else it is None.
     """
 
@@ -50,6 +51,7 @@ class FileResult:
     path: str = ""
     sop_class_uid: str = ""
     notes: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     findings: tuple[Finding, ...] = ()
     source_size: int = field(default=0, compare=False)
     source_changed_ns: int = field(default=0, compare=False, repr=False)

@@ -28,6 +28,7 @@ from deid_node.files.object import Name, Work
 from deid_node.files.result import FileResult, Outcome
 from deid_node.log import describe
 from deid_node.log_discretion import tell_on_stderr
+from deid_node.standard.repairs import DEFAULT_REPAIRS
 
 Numbered = tuple[int, Input]
 
@@ -104,7 +105,8 @@ def stamp_of(deidentifier: Deidentifier, *texts: str) -> str:
     """
     procedure = deidentifier.procedure
     tables = sorted((name, sorted(rows.items())) for name, rows in deidentifier.tables.items())
-    text = "\0".join([__version__, procedure.digest, repr(tables), *texts])
+    repairs = sorted(deidentifier.limits.repairs ^ DEFAULT_REPAIRS)
+    text = "\0".join([__version__, procedure.digest, repr(tables), *texts, *repairs])
     return deidentifier.pseudonyms.digest("resume", text.encode()).hex()
 
 

@@ -16,9 +16,9 @@ from deid_node.dimse.association import Acceptor
 from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.memory import MemoryBudget
 from deid_node.engine.rewrite import Deidentifier
-from deid_node.engine.scan import Limits
 from deid_node.errors import ConfigurationError
 from deid_node.node.destinations import wanted_attributes
+from deid_node.node.engine_limits import engine_limits
 from deid_node.node.intake import NodeIntake
 from deid_node.node.key_file import check_sealing_key, open_envelopes
 from deid_node.node.named_secrets import read_secrets
@@ -44,15 +44,7 @@ def make_routes(
     throughs: Mapping[str, Through],
 ) -> Routes:
     """Return the routes with their engines."""
-    limits = settings.limits
-    engine_limits = Limits(
-        header_bytes=limits.header_bytes,
-        depth=limits.depth,
-        elements=limits.elements,
-        items=limits.items,
-        dataset_bytes=limits.object_bytes,
-        repairs=frozenset(limits.repairs),
-    )
+    limits = engine_limits(settings.limits)
     routes = []
     for name, route in settings.effective_routes.items():
         procedure = procedures[route.profile]
@@ -66,7 +58,7 @@ def make_routes(
                 deidentifier=Deidentifier(
                     procedure,
                     records.pseudonyms,
-                    limits=engine_limits,
+                    limits=limits,
                     capture=capture,
                     secrets=secrets,
                     known=records.known,

@@ -147,6 +147,7 @@ class Records:
                 study_uid=attributes.get(STUDY, ""),
                 series_uid=attributes.get(SERIES, ""),
                 patient=patient,
+                repairs=list(summary.repairs) or None,
                 **_origin(caller),
             )
 

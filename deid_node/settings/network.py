@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from deid_node.settings.types import CallerTitle, Folder, Network, Port, Seconds, Section, listed
-from deid_node.standard.repairs import REPAIRS, Repair
+from deid_node.standard.repairs import WAIVERS, Repair
 
 
 def _certificate(value: str) -> str:
@@ -126,7 +126,7 @@ class LimitSettings(Section):
     elements: int = Field(default=5_000_000, ge=1000, description="Data elements of one object.")
     items: int = Field(default=2_000_000, ge=1000, description="Sequence items of one object.")
     repairs: Annotated[tuple[Repair, ...], BeforeValidator(listed)] = Field(
-        default=tuple(REPAIRS),
-        description="What is put right in objects, although the standard forbids it (see defences.md). An "
-        "object that needs another repair is refused with C101.",
+        default=tuple(WAIVERS),
+        description="What is put right in objects, although the standard forbids it; by default what objects "
+        "of real devices need (see defences.md). An object that needs another repair is refused with C101.",
     )

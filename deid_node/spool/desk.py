@@ -108,6 +108,16 @@ class RefusalCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairCounts:
+    """Objects of a route in which something was put right; `name` is one of `standard.repairs`."""
+
+    route: str
+    name: str
+    objects: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SealedCounts:
     """Originals that wait to be de-identified, and what those that are held wait for."""
 
@@ -130,6 +140,7 @@ class SpoolStatus:
     oldest_unsettled_at: Mapping[str, float]
     outages: Mapping[str, Outage]
     sealed: tuple[SealedCounts, ...]
+    repairs: tuple[RepairCounts, ...]
 
 
 _QUEUE: Final = """
@@ -147,6 +158,7 @@ SELECT route, code, reason, count(DISTINCT CASE digest WHEN x'' THEN CAST(id AS 
   sum(count), max(last_at)
 FROM refusal GROUP BY route, code, reason ORDER BY max(last_at) DESC
 """
+_BY_REPAIR: Final = "SELECT route, name, objects, last_at FROM repair ORDER BY route, name"
 _BY_SEALED: Final = """
 SELECT route, state, code, reason, path, count(*), min(received_at)
 FROM sealed GROUP BY route, state, code, reason, path ORDER BY min(received_at)
@@ -184,6 +196,7 @@ class Desk:
             refusals = conn.execute(_BY_REFUSAL).fetchall()
             outages = _outages(conn)
             sealed = conn.execute(_BY_SEALED).fetchall()
+            repairs = conn.execute(_BY_REPAIR).fetchall()
             conn.execute("COMMIT")
         return SpoolStatus(
             found.studies,
@@ -192,6 +205,7 @@ class Desk:
             found.oldest_unsettled_at,
             outages,
             tuple(SealedCounts(*row) for row in sealed),
+            tuple(RepairCounts(*row) for row in repairs),
         )
 
     def outages(self) -> dict[str, Outage]:

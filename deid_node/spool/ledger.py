@@ -81,6 +81,10 @@ _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (item, destination, state, changed_at) VALUES (?, ?, 'pending', ?)
 ON CONFLICT (item, destination) DO NOTHING
 """
+_INSERT_REPAIR: Final = """
+INSERT INTO repair (route, name, objects, last_at) VALUES (?, ?, 1, ?)
+ON CONFLICT (route, name) DO UPDATE SET objects = objects + 1, last_at = excluded.last_at
+"""
 
 
 def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
@@ -130,6 +134,8 @@ def _insert(
     assert item is not None
     for destination in new.destinations:
         conn.execute(_INSERT_DELIVERY, (item, destination, new.at))
+    for name in done.repairs:
+        conn.execute(_INSERT_REPAIR, (new.route, name, new.at))
     return Recorded(Commit(kind, item, revision), True, new.destinations)
 
 

@@ -204,7 +204,18 @@ CREATE INDEX sealed_state ON sealed(state, id);
 # See `content`: the digest of a file need not be SHA-256 any more.
 _DIGESTS: Final = "ALTER TABLE item RENAME COLUMN sha256 TO digest;"
 
-MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED, _DIGESTS)
+# What was put right in objects that were taken; revisions count, duplicates do not.
+_REPAIRS: Final = """
+CREATE TABLE repair (
+  route TEXT NOT NULL,
+  name TEXT NOT NULL,
+  objects INTEGER NOT NULL,
+  last_at REAL NOT NULL,
+  PRIMARY KEY (route, name)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED, _DIGESTS, _REPAIRS)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.engine.series import Series
-from deid_node.errors import Malformed
+from deid_node.errors import Malformed, ObjectRefused
+from deid_node.profile.library import load
 from deid_node.profile.procedure import Action
-from deid_node.standard.repairs import ALL_REPAIRS, REPAIRS, Repair
+from deid_node.standard.repairs import ALL_REPAIRS, DEFAULT_REPAIRS, REPAIRS, WAIVERS, Repair
 from tests.engine.encoded import EXPLICIT, UNDEFINED, procedure, run_with_summary
-from tests.rewriting import pseudonyms
+from tests.rewriting import CORPUS, part10_of, pseudonyms, real_files, rewrite
 
 _KEEP_ALL = procedure(unlisted=Action.K)
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -87,6 +89,44 @@ def test_a_repair_is_named_and_can_be_refused(
             limits=Limits(repairs=ALL_REPAIRS - {name}),
         )
     assert refusal.value.code == name
+
+
+@pytest.mark.parametrize(("name", "dataset", "syntax"), _OBJECTS)
+def test_a_repair_without_a_waiver_is_off(name: Repair, dataset: bytes, syntax: str) -> None:
+    if name in WAIVERS:
+        assert run_with_summary(_KEEP_ALL, dataset, transfer_syntax_uid=syntax)[1].repairs == (name,)
+        return
+    with pytest.raises(Malformed) as refusal:
+        run_with_summary(_KEEP_ALL, dataset, transfer_syntax_uid=syntax)
+    assert refusal.value.code == name
+
+
+def _repaired(path: Path) -> tuple[str, ...]:
+    """The repairs that a real object needs, when all of its elements are looked at."""
+    content = path.read_bytes()
+    deidentifier = Deidentifier(load("research"), pseudonyms(), limits=Limits(repairs=ALL_REPAIRS))
+    return rewrite(deidentifier, content, part10=part10_of(content)).summary.repairs
+
+
+@pytest.mark.parametrize("name", sorted(WAIVERS))
+def test_a_repair_that_is_on_is_needed_by_the_object_of_its_waiver(name: Repair) -> None:
+    file = WAIVERS[name].rsplit(" ", 1)[1]
+    found = [param.values[0] for param in real_files() if param.values[0].name == file]
+    if not found:
+        assert not CORPUS.exists()
+        pytest.skip("the collection is not here")
+
+    assert name in _repaired(found[0])
+
+
+@pytest.mark.parametrize("path", list(real_files()))
+def test_no_real_object_needs_a_repair_that_is_off(path: Path) -> None:
+    try:
+        repairs = _repaired(path)
+    except ObjectRefused as refusal:
+        pytest.skip(f"refused: {refusal.code}")
+
+    assert set(repairs) <= DEFAULT_REPAIRS
 
 
 def test_every_repair_has_an_object_that_needs_it() -> None:

@@ -11,6 +11,7 @@ from deid_node.engine.scan import Limits
 from deid_node.errors import Excluded, LimitExceeded, Malformed, Mismatch, ObjectRefused, Rejected
 from deid_node.profile.conditions import Condition
 from deid_node.profile.procedure import Action, Gate, Procedure
+from deid_node.standard.repairs import ALL_REPAIRS
 from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, INSTANCE, SC, Form, procedure, run
 from tests.rewriting import pseudonyms
 
@@ -111,7 +112,7 @@ def test_an_instance_whose_name_is_no_uid_gets_one(form: Form) -> None:
 def test_a_uid_that_devices_write_passes(uid: str) -> None:
     dataset = EXPLICIT.dataset(sop_instance_uid=uid)
 
-    assert run(_KEEP_ALL, dataset) == dataset
+    assert run(_KEEP_ALL, dataset, limits=Limits(repairs=ALL_REPAIRS)) == dataset
 
 
 @_PER_FORM
