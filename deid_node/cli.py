@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.errors import AssociationError, ConfigurationError, DeidNodeError, SpoolError
+from deid_node.lean import load_libraries
 from deid_node.log_discretion import ignore_libraries, keep_to_yourself, tell_on_stderr
 
 _EXIT_CODES: tuple[tuple[type[DeidNodeError], ExitCode], ...] = (
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         keep_to_yourself()
     try:
-        return _run(words)
+        return _run(words, ours=arguments is None)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     except KeyboardInterrupt:
@@ -48,12 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.SOFTWARE
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], *, ours: bool) -> int:
     if words in (["version"], ["--version"]):  # asked for by scripts and probes: not worth an import
         from deid_node import __version__
 
         print(__version__)
         return ExitCode.OK
+    if ours:
+        load_libraries()
     from deid_node.commands.app import app
 
     app(args=words, prog_name="deid-node")

@@ -33,7 +33,8 @@ _MAY_IMPORT: dict[str, set[str]] = {
     "commands": _CORE
     | {"spool", "dimse", "delivery", "settings", "log", "node", "files", "admin"}
     | {"__version__"},
-    "cli": {"errors", "log", "commands", "__version__"},
+    "lean": set(),
+    "cli": {"errors", "lean", "log", "commands", "__version__"},
     "__main__": {"cli"},
     "__init__": {"files"},
     "profiles": set(),
