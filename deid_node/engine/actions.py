@@ -345,10 +345,10 @@ class _Guard:
         place.subject.personal += 1
         value = place.b[element[2] : element[3]]
         subject = place.subject
-        if not subject.contains_identifier(value, binary=self.vr in _BINARY_VRS):
+        if not subject.search.finds_word(value, binary=self.vr in _BINARY_VRS):
             return None
         if self.vr in _NUMBER_TEXTS and not any(
-            part.strip(b" \0") in subject.needles for part in value.split(b"\\")
+            part.strip(b" \0") in subject.search for part in value.split(b"\\")
         ):
             return None
         subject.warnings.add("a known identifier was removed from a kept attribute")
@@ -360,7 +360,7 @@ class _Guard:
         text = decode(value, place.charsets, self.vr)
         cleaned = "" if text is None else subject.without_known(text).strip()
         new = encode(cleaned, place.charsets, self.vr)
-        return rebuilt(element, place, b"" if new is None or subject.contains_identifier(new) else new)
+        return rebuilt(element, place, b"" if new is None or subject.search.finds_word(new) else new)
 
 
 class _KeepTime:

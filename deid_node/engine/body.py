@@ -382,7 +382,7 @@ class Body:
             raise LimitExceeded(f"sequences nested deeper than {self._budget.limits.depth}")
         place = self._place(frame, b"", [])
         self._consume(missing.value)
-        alike = None if drop else Alike(plan.shapes, self._subject.shortest_needle)
+        alike = None if drop else Alike(plan.shapes, self._subject.search.shortest)
         self._frames.append(_Frame("sequence", end, plan, inner, drop, code >> 16, place=place, alike=alike))
 
     def _open_fragments(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
@@ -473,7 +473,7 @@ class Body:
         run = frame.alike.one_at(b, known) if singly else frame.alike.run_at(b, known)
         if not run.end:
             return 0
-        if self._subject.residual([*(bytes(b[p:q]) for p, q in run.raw), *run.beside]):
+        if self._subject.search.finds([*(bytes(b[p:q]) for p, q in run.raw), *run.beside]):
             # The item in which something is found is rewritten, the others are not.
             frame.alike.forget()
             self._singly = self._offset + run.end
@@ -582,7 +582,7 @@ def _rewrite_searched(
     subject = place.subject
     before = subject.kept, subject.changed, subject.removed, subject.cleaned
     new = plan.rewrite(place, elements, start, end)
-    if subject.residual([place.b[start:end]] if new is None else new):
+    if subject.search.finds([place.b[start:end]] if new is None else new):
         subject.kept, subject.changed, subject.removed, subject.cleaned = before
         guarded = plan.plans.plan(plan.table, plan.encoding, guard=True)
         return guarded.rewrite(place, elements, start, end)

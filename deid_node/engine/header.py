@@ -117,7 +117,7 @@ class HeaderWriter:
         subject.forget_counts()
         out = _composed(plan, place, inserts)
         chosen = plan
-        if subject.residual(out):
+        if subject.search.finds(out):
             chosen = self._deidentifier.plans.plan(table, self._encoding, guard=True)
             subject.forget_counts()
             out = _composed(chosen, place, inserts)

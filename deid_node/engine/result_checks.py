@@ -90,7 +90,7 @@ class _Look:
             yield Finding(checks.names, "name", "a person name is the original one", where)
         if checks.dates and same and vr in _DATE_VRS:
             yield Finding(checks.dates, "date", "a date is the original one", where)
-        if checks.identifiers and self._subject.contains_identifier(bare):
+        if checks.identifiers and self._subject.search.finds_word(bare):
             yield Finding(checks.identifiers, "identifier", "a name or ID of the patient is left", where)
 
     @staticmethod

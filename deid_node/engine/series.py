@@ -23,6 +23,7 @@ from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.identity import bears_identity
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.plan import KEEP, Entry, Place, Plan
+from deid_node.engine.residual import Search
 from deid_node.engine.scan import Budget, Element, Incomplete, element_at
 from deid_node.engine.subject import (
     SEARCHED_IDS,
@@ -171,7 +172,7 @@ class Series:
         self.inserts = dict(inserts)
         self.gate_values = gate_values
         self.spared: frozenset[int] = frozenset()
-        self.needles: tuple[bytes, ...] = ()
+        self.search = Search(frozenset())
         self.acquaintance: tuple[tuple[str, str], ...] = ()
         self.sop_class_uid = ""
         self.today = date.min
@@ -211,7 +212,7 @@ class Series:
         series.attributes = dict(attributes)
         series.first = subject.facts
         series.spared = subject.spared
-        series.needles = subject.needles  # of attributes that are watched
+        series.search = subject.search  # of attributes that are watched
         series.acquaintance = subject.acquaintance
         series.today = subject.today
         series.sop_class_uid = subject.facts.ascii(SOP_CLASS_UID)
@@ -307,7 +308,7 @@ class Series:
         """Decide what depends on the object; every element of it can be asked for by now."""
         if subject.acquaintance != self.acquaintance:
             return None  # more is known of the patient than when texts were cleaned
-        subject.search_as(self.needles, self.spared)
+        subject.search_as(self.search, self.spared)
         place = Place(b, [], self.encoding, subject)
         plan = self.plan
         place.adopt_creators(self.creators)
@@ -316,7 +317,7 @@ class Series:
             new = found.out[index] = plan.made(place, element)
             found.varying.append(new)
             made[number] = element, new
-        if subject.residual(found.varying):
+        if subject.search.finds(found.varying):
             return None
         budget.spend(len(self.known))
         budget.repairs |= self.repairs

@@ -6,24 +6,21 @@ a later one: the date shift of (0008,0020) depends on Patient ID (0010,0020).
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from functools import cached_property
 
-from deid_node.engine.charset import decode, encode, terms_in
+from deid_node.engine.charset import decode, terms_in
 from deid_node.engine.deidentified import Finding, PrivateElement
 from deid_node.engine.encoding import IMPLICIT_LITTLE, Encoding, vr_in
 from deid_node.engine.identity import Known, identity_values
 from deid_node.engine.keys import Pseudonyms
 from deid_node.engine.nested import values_below
-from deid_node.engine.remembering import remembering
+from deid_node.engine.residual import Search, search_for, search_for_known
 from deid_node.engine.scan import Budget, Element, Limits
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
-from deid_node.engine.text_fold import fold
-from deid_node.engine.text_words import PLACEHOLDERS, TITLES, word_lists
 from deid_node.errors import LimitExceeded
 from deid_node.profile.procedure import Action, Procedure, Table
 
@@ -171,7 +168,7 @@ class Subject:
     _days: int | None = None
     _patient: str | None = None
     _cleaner: Cleaner | None = None
-    _needles: tuple[bytes, ...] | None = None
+    _search: Search | None = None
 
     @property
     def scope(self) -> str:
@@ -232,49 +229,24 @@ class Subject:
         """The date shift, None as long as nothing asked for it."""
         return self._days
 
-    def residual(self, parts: Sequence[bytes | memoryview]) -> bool:
-        """Tell whether a known identifier may stand in bytes that are about to be written.
-
-        Also inside a word: bytes of an element header may be letters, so the ends of values are unknown.
-        """
-        needles = self.needles
-        if not needles:
-            return False
-        data = b"".join(parts).upper()
-        return any(needle in data for needle in needles)
-
-    def contains_identifier(self, value: bytes, *, binary: bool = False) -> bool:
-        """Tell whether a known identifier stands in one value, as a word of its own.
-
-        Args:
-            binary: what is found by chance in so many bytes is no identifier.
-        """
-        data = value.upper()
-        needles = self.needles
-        if binary:
-            needles = tuple(one for one in needles if len(data) * _SELDOM < _BYTE_OR_LETTER ** len(one))
-        return any(needle in data and _stands_alone(needle, data) for needle in needles)
-
-    def search_as(self, needles: tuple[bytes, ...], spared: frozenset[int]) -> None:
+    def search_as(self, search: Search, spared: frozenset[int]) -> None:
         """Search for the same as in another object of this patient, whose names and IDs are the same."""
-        self._needles, self.spared = needles, spared
+        self._search, self.spared = search, spared
 
     @property
-    def needles(self) -> tuple[bytes, ...]:
-        """Names and IDs of the patient as bytes in upper case, those worth searching for."""
-        if self._needles is None:
-            needles = _needles(self.facts, self.spared)
+    def search(self) -> Search:
+        """Finds the names and IDs of the patient in what is about to be written."""
+        if self._search is None:
+            search = search_for(self._searched(SEARCHED_NAMES), self._searched(SEARCHED_IDS))
             if self.acquaintance and PATIENT_NAME not in self.spared:
-                needles = tuple({*needles, *_former_names(self.acquaintance, self.facts.charsets)})
-            if len(needles) > self.budget.limits.needles:
+                search |= search_for_known(self.acquaintance, self.facts.charsets)
+            if len(search) > self.budget.limits.needles:
                 raise LimitExceeded("the patient has more names and IDs than can be searched for")
-            self._needles = needles
-        return self._needles
+            self._search = search
+        return self._search
 
-    @property
-    def shortest_needle(self) -> int:
-        """Bytes of the shortest name or ID that is searched for, 0 when none is."""
-        return min(map(len, self.needles), default=0)
+    def _searched(self, tags: tuple[int, ...]) -> tuple[bytes, ...]:
+        return tuple((self.facts.raw(tag) or b"") if tag not in self.spared else b"" for tag in tags)
 
     @property
     def cleaner(self) -> Cleaner:
@@ -303,30 +275,6 @@ class Subject:
         return cleaner.clean(text)[0]
 
 
-_WORDS = re.compile(rb"[\\^= \0_,;/]+")
-_SHORTEST_NAME = 3
-_SHORTEST_ID = 4
-# An ID is met without its letters, and without the signs in it, too.
-_DIGITS = re.compile(rb"\d{6,}")
-_SIGNS = re.compile(rb"[^0-9A-Z\x80-\xff]")
-_SHORTEST_TOGETHER = 6
-# Random bytes hold a given letter, large or small, in one of 128 places; once in a thousand may be chance.
-_BYTE_OR_LETTER = 128
-_SELDOM = 1000
-
-
-def _stands_alone(needle: bytes, data: bytes) -> bool:
-    """Tell whether a needle occurs in data as a word, not inside a longer one."""
-    at = data.find(needle)
-    while at >= 0:
-        end = at + len(needle)
-        before, after = data[at - 1 : at], data[end : end + 1]
-        if not before.isalnum() and not after.isalnum():
-            return True
-        at = data.find(needle, at + 1)
-    return False
-
-
 def split_values(texts: Sequence[str]) -> tuple[str, ...]:
     """Return every value of texts that may hold several, without padding."""
     return tuple(part.strip(" \0") for text in texts for part in text.split("\\"))
@@ -341,45 +289,3 @@ def spared(procedure: Procedure, table: Table) -> frozenset[int]:
         return frozenset((*SEARCHED_NAMES, *SEARCHED_IDS))
     rows = ((tag, table.rules.get(tag)) for tag in (*SEARCHED_NAMES, *SEARCHED_IDS))
     return frozenset(tag for tag, row in rows if row and row.action is Action.K and row.call is None)
-
-
-def _needles(facts: Facts, left: frozenset[int]) -> tuple[bytes, ...]:
-    names, ids = (
-        tuple((facts.raw(tag) or b"") if tag not in left else b"" for tag in tags)
-        for tags in (SEARCHED_NAMES, SEARCHED_IDS)
-    )
-    return _needles_in(names, ids)
-
-
-@remembering(64, longest=8192)
-def _former_names(acquaintance: tuple[tuple[str, str], ...], charsets: tuple[str, ...]) -> tuple[bytes, ...]:
-    names = [text.upper() for kind, text in acquaintance if kind == "name"]
-    coded = (encode(name, charsets, "PN") or name.encode() for name in names)
-    return _needles_in(tuple(name for name in coded if name), ())
-
-
-def _identifies(word: bytes) -> bool:
-    """Tell whether a part of a name tells a person from others: HEAD, TEST and DR do not."""
-    folded = fold(word.decode("latin-1"))
-    return (
-        len(word) >= _SHORTEST_NAME
-        and folded not in PLACEHOLDERS
-        and folded not in TITLES
-        and folded not in word_lists().clinical
-    )
-
-
-@remembering(64, longest=8192)
-def _needles_in(names: tuple[bytes, ...], ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    found: set[bytes] = set()
-    for value in names:
-        found.update(word for word in _WORDS.split(value.upper()) if _identifies(word))
-    for value in ids:
-        for word in value.upper().strip(b" \0").split(b"\\"):
-            if len(word) >= _SHORTEST_ID and any(48 <= byte <= 57 for byte in word):
-                found.add(word)
-                found.update(_DIGITS.findall(word))
-                together = _SIGNS.sub(b"", word)
-                if len(together) >= _SHORTEST_TOGETHER:
-                    found.add(together)
-    return tuple(found)
