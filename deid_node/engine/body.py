@@ -473,7 +473,7 @@ class Body:
         run = frame.alike.one_at(b, known) if singly else frame.alike.run_at(b, known)
         if not run.end:
             return 0
-        if self._subject.search.finds([*(bytes(b[p:q]) for p, q in run.raw), *run.beside]):
+        if run.holds(b, self._subject.search):
             # The item in which something is found is rewritten, the others are not.
             frame.alike.forget()
             self._singly = self._offset + run.end

@@ -8,6 +8,7 @@ decided afterwards, by the guarded plan. Nothing of a `Search` may be shown.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 
 from deid_node.engine.charset import encode
@@ -25,16 +26,23 @@ _SHORTEST_TOGETHER = 6
 # Random bytes hold a given letter, large or small, in one of 128 places; once in a thousand may be chance.
 _BYTE_OR_LETTER = 128
 _SELDOM = 1000
+# From rare to common in headers, of which half are VRs, dates and numbers; what is not here is rarer still.
+_COMMON = b"JZXKYQWGVBHPMFNULOCRTAEISD9876543210 -.^"
 
 
 class Search:
     """Texts to be found in bytes, whatever their case."""
 
-    __slots__ = ("_texts",)
+    __slots__ = ("_probes", "_texts")
 
     def __init__(self, texts: frozenset[bytes]) -> None:
         """Search for texts in upper case."""
         self._texts = texts
+        least: list[bytes] = []  # where one is found, so is any that stands in it
+        for text in sorted(texts, key=len):
+            if not any(shorter in text for shorter in least):
+                least.append(text)
+        self._probes = tuple((len(text), min(text, key=_COMMON.find), text) for text in least)
 
     def __repr__(self) -> str:
         return f"Search(<{len(self)}>)"
@@ -54,12 +62,21 @@ class Search:
     def __or__(self, other: Search) -> Search:
         return Search(self._texts | other._texts)
 
-    def finds(self, parts: Iterable[bytes | memoryview]) -> bool:
-        """Tell whether one of the texts may stand in bytes, also inside a word."""
-        if not self._texts:
+    def finds(self, parts: Iterable[bytes | memoryview], longest: int = sys.maxsize) -> bool:
+        """Tell whether one of the texts may stand in bytes, also inside a word.
+
+        Args:
+            longest: bytes of a value in the parts; longer texts do not fit.
+        """
+        if not self._probes:
             return False
         data = b"".join(parts).upper()
-        return any(text in data for text in self._texts)
+        for length, rare, text in self._probes:
+            if length > longest:
+                return False
+            if rare in data and text in data:  # one byte is found ten times as fast as several
+                return True
+        return False
 
     def finds_word(self, value: bytes, *, binary: bool = False) -> bool:
         """Tell whether one of the texts stands in one value, as a word of its own.

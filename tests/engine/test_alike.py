@@ -54,7 +54,7 @@ def _runs(alike: Alike, data: bytes, cut: list[int], *, views: bool) -> list[tup
 
 
 def _searched(b: bytes, run: Run) -> bytes:
-    return b"\0".join([*(b[p:q] for p, q in run.raw), *run.beside])
+    return b"\0".join([*(b[p:q] for p, q in run.raw), *(values for values, _ in run.beside)])
 
 
 @_SEEDS
