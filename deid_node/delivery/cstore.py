@@ -41,6 +41,7 @@ class Association(Protocol):
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax_uid: str,
+        content: memoryview | None = None,
     ) -> StoreAnswer:
         """Store the dataset in an open file."""
         ...
@@ -114,6 +115,8 @@ class CStoreDestination:
 
 class CStoreSender:
     """Sends objects over one association at a time, which is kept between deliveries."""
+
+    links = False
 
     def __init__(self, connect: Connect, *, commits: bool = False) -> None:
         self._connect = connect
@@ -194,12 +197,13 @@ def _written(context: Context) -> str:
 def _store(association: Association, parcel: Parcel) -> StoreAnswer:
     entry = parcel.entry
     return association.store_file(
-        parcel.fd,
+        parcel.content.fd,
         offset=entry.offset,
         length=entry.length,
         sop_class_uid=entry.sop_class_uid,
         sop_instance_uid=entry.sop_instance_uid,
         transfer_syntax_uid=entry.transfer_syntax_uid,
+        content=parcel.content.whole,
     )
 
 

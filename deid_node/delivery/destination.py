@@ -9,6 +9,7 @@ from typing import Protocol
 from deid_node.errors import DeliveryError
 from deid_node.spool.entry import Entry
 from deid_node.spool.outcomes import Outcome
+from deid_node.spool.reading import Content
 
 Context = tuple[str, str]
 """SOP class UID and transfer syntax UID."""
@@ -28,17 +29,22 @@ class UnusableError(DeliveryError):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """An entry whose content was just checked, with its open file.
+    """An entry with its open file, whose content was just checked unless the sender `links`.
 
-    `fd` is valid until the next parcel is taken; the dataset is at `entry.offset`.
+    The content is there until the next parcel is taken; the dataset is at `entry.offset`.
     """
 
     entry: Entry
-    fd: int
+    content: Content
 
 
 class Sender(Protocol):
     """One connection's worth of a destination, used by one thread."""
+
+    @property
+    def links(self) -> bool:
+        """Whether it hands on files as they are and reads nothing of them."""
+        ...
 
     def deliver(
         self, contexts: frozenset[Context], parcels: Iterator[Parcel]

@@ -96,12 +96,16 @@ class FolderDestination:
         return None
 
 
+class _DamagedError(Exception):
+    """The content of a file is not what was committed."""
+
+
 class FolderSender:
     """Places files for one thread of a lane."""
 
     def __init__(self, destination: FolderDestination) -> None:
         self._to = destination
-        self._link = destination.may_link
+        self.links = destination.may_link
 
     def deliver(
         self,
@@ -159,6 +163,8 @@ class FolderSender:
                 else:
                     folders.made.append((folder_fd, candidate))
                 return Delivered()
+        except _DamagedError:
+            return Held(HeldFor.DAMAGED)
         except OSError as error:
             if error.errno in {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR}:
                 return Held(f"{HeldFor.NOT_SENDABLE}: {error.strerror}")
@@ -167,18 +173,20 @@ class FolderSender:
 
     def _put(self, parcel: Parcel, root_fd: int, folder_fd: int, name: str) -> None:
         """Give the object its name in a folder; FileExistsError when something has it."""
-        if self._link:
+        if self.links:
             try:
                 os.link(parcel.entry.path, name, dst_dir_fd=folder_fd, follow_symlinks=False)
             except OSError as error:
                 if error.errno not in _NO_LINK:
                     raise
-                self._link = False
+                self.links = False
             else:
                 if self._to.file_mode != 0o600:
                     os.chmod(name, self._to.file_mode, dir_fd=folder_fd)
                 reach("folder-named")
                 return
+        if not parcel.content.is_checked and not is_content(parcel.content.fd, parcel.entry.digest):
+            raise _DamagedError
         self._copy(parcel, root_fd, folder_fd, name)
 
     def _copy(self, parcel: Parcel, root_fd: int, folder_fd: int, name: str) -> None:
@@ -189,7 +197,7 @@ class FolderSender:
                 size = parcel.entry.offset + parcel.entry.length
                 offset = 0
                 while offset < size:
-                    sent = os.sendfile(fd, parcel.fd, offset, min(_COPY, size - offset))
+                    sent = os.sendfile(fd, parcel.content.fd, offset, min(_COPY, size - offset))
                     if not sent:
                         raise OSError(errno.EIO, os.strerror(errno.EIO))
                     offset += sent

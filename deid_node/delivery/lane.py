@@ -7,7 +7,6 @@ Every pause is on the monotonic clock.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -21,7 +20,7 @@ from deid_node.delivery.policy import DestinationPolicy, Pace
 from deid_node.errors import DeliveryError, SpoolError
 from deid_node.spool.entry import Entry
 from deid_node.spool.outcomes import Deferred, Delivered, Held, HeldFor, Outcome, Released
-from deid_node.spool.reading import open_checked
+from deid_node.spool.reading import Content, Reader
 from deid_node.spool.spool import Spool
 
 # One claim for what arrives in the next moment, not one per object: a claim is a transaction, and the
@@ -31,6 +30,8 @@ _HOUSEKEEPING_S: Final = 60.0
 _REROUTED_AT_A_TIME: Final = 256
 _AFTER_ABORT_S: Final = 5.0
 _HOURS_CHECK_S: Final = 20.0
+
+_Opener = Callable[[Entry], Content | Held | Deferred]
 
 Observer = Callable[[Entry, Outcome], None]
 """Told of every outcome as it is written down, for logs and metrics."""
@@ -177,6 +178,7 @@ class Lane:
 
     def _serve(self, sender: Sender) -> None:
         last_work = time.monotonic()
+        reader = Reader()
         try:
             while not self._stopping.is_set():
                 self._bell.clear()
@@ -184,7 +186,7 @@ class Lane:
                     return
                 try:
                     wait_s = self._wait_s()
-                    claimed = 0 if wait_s else self._deliver_some(sender)
+                    claimed = 0 if wait_s else self._deliver_some(sender, reader)
                 except SpoolError:  # a shortage; a spool that has failed ends the thread above
                     claimed, wait_s = 0, self._policy.poll_s
                 now = time.monotonic()
@@ -277,14 +279,15 @@ class Lane:
 
     # --- one claim ------------------------------------------------------------------------------
 
-    def _deliver_some(self, sender: Sender) -> int:
+    def _deliver_some(self, sender: Sender, reader: Reader) -> int:
         """Claim entries and deliver them; return how many there were."""
         entries = self._spool.claim(self.name, self._policy.batch)
         if not entries:
             return 0
         open_entries = {entry.id: entry for entry in entries}
         taken: set[int] = set()
-        parcels = self._parcels(entries, open_entries, taken)
+        opens = self._opener(sender, reader)
+        parcels = self._parcels(entries, open_entries, taken, opens)
         why = ""
         try:
             for entry, outcome in sender.deliver(frozenset(e.context for e in entries), parcels):
@@ -307,7 +310,7 @@ class Lane:
         return len(entries)
 
     def _parcels(
-        self, entries: list[Entry], open_entries: dict[int, Entry], taken: set[int]
+        self, entries: list[Entry], open_entries: dict[int, Entry], taken: set[int], opens: _Opener
     ) -> Generator[Parcel, None, None]:
         """Hand out entries one by one, no faster than the pace, with checked content."""
         for entry in entries:
@@ -317,8 +320,8 @@ class Lane:
                 self._stopping.wait(wait_s)
             if self._stopping.is_set() or not self.is_usable:
                 return
-            opened = open_checked(entry)
-            if not isinstance(opened, int):
+            opened = opens(entry)
+            if not isinstance(opened, Content):
                 del open_entries[entry.id]
                 self._conclude(entry, opened)
                 continue
@@ -326,7 +329,16 @@ class Lane:
             try:
                 yield Parcel(entry, opened)
             finally:
-                os.close(opened)
+                opened.close()
+
+    def _opener(self, sender: Sender, reader: Reader) -> _Opener:
+        """Return what opens an entry; what nobody has touched since it was written may be linked unread."""
+        written = self._spool.is_as_written
+
+        def opens(entry: Entry) -> Content | Held | Deferred:
+            return reader.open(entry, checks=not (sender.links and written(entry)))
+
+        return opens
 
     # --- outcomes -------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The socket of an association that we request: every wait on it has a deadline.
 
 The socket does not block; waiting is done by poll, so that a deadline covers a whole step (a PDU, an
-answer) and not single bytes of it. Files go from the page cache to the socket without a copy here.
+answer) and not single bytes of it. Many PDUs go with one call of the system: each call lets go of the
+interpreter, and has to wait for it among all threads that receive.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _MAX_PIECES: Final = 512  # buffers of one system call, well below IOV_MAX
 _NOT_READ: Final = "the peer did not take the data in time"
-_FILE_ENDED: Final = "the file ended before the dataset did"
+_READ_AHEAD: Final = 4096
+_SECURED_BYTES: Final = 128 * 1024  # joined for one call of TLS
 
 
 class Channel:
@@ -34,6 +36,7 @@ class Channel:
         self._secured = isinstance(sock, ssl.SSLSocket)
         self._poll = select.poll()
         self._poll.register(sock)
+        self._ahead = bytearray()  # what came together with what was asked for
 
     @classmethod
     def connect(cls, peer: Peer, tls: ssl.SSLContext | None) -> Channel:
@@ -73,7 +76,7 @@ class Channel:
             else:
                 return
 
-    def send(self, content: bytes | memoryview, deadline: float, *, more: bool = False) -> None:
+    def send(self, content: bytes | bytearray | memoryview, deadline: float, *, more: bool = False) -> None:
         """Send everything; `more` says that the next bytes follow at once."""
         left = memoryview(content)
         flags = _MSG_MORE if more and not self._secured else 0
@@ -88,14 +91,18 @@ class Channel:
                 raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
 
     def send_pieces(
-        self, pieces: Sequence[bytes | memoryview], deadline: float, *, more: bool = False
+        self, pieces: Sequence[bytes | memoryview], timeout_s: float, *, more: bool = False
     ) -> None:
-        """Send several buffers one after the other, without joining them where that is possible."""
+        """Send several buffers one after the other, without joining them where that is possible.
+
+        The peer has `timeout_s` for each of them.
+        """
         if self._secured:
-            self.send(b"".join(pieces), deadline)
+            self._send_secured(pieces, timeout_s)
             return
         left = [memoryview(piece) for piece in pieces if len(piece)]
         flags = _MSG_MORE if more else 0
+        deadline = monotonic() + timeout_s
         while left:
             try:
                 sent = self._sock.sendmsg(left[:_MAX_PIECES], [], flags)
@@ -104,49 +111,38 @@ class Channel:
                 continue
             except (OSError, ValueError) as error:
                 raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
-            while left and sent >= len(left[0]):
-                sent -= len(left[0])
-                del left[0]
+            gone = 0
+            while gone < len(left) and sent >= len(left[gone]):
+                sent -= len(left[gone])
+                gone += 1
+            if gone:
+                del left[:gone]
+                deadline = monotonic() + timeout_s
             if sent:
                 left[0] = left[0][sent:]
 
+    def _send_secured(self, pieces: Sequence[bytes | memoryview], timeout_s: float) -> None:
+        run = bytearray()
+        for piece in pieces:
+            run += piece
+            if len(run) >= _SECURED_BYTES:
+                self.send(run, monotonic() + timeout_s)
+                run = bytearray()
+        self.send(run, monotonic() + timeout_s)
+
     def is_quiet(self) -> bool:
         """Tell whether the peer says nothing: no bytes, no end of the connection."""
+        if self._ahead:
+            return False
         self._poll.modify(self._sock, select.POLLIN)
         return not self._poll.poll(0)
 
-    def send_file(
-        self, header: bytes, file: int, offset: int, length: int, deadline: float, after: bytes = b""
-    ) -> None:
-        """Send a header, `length` bytes of an open file from `offset` on, and what comes after."""
-        if self._secured:
-            content = os.pread(file, length, offset)
-            if len(content) < length:
-                raise AssociationError(_FILE_ENDED)
-            self.send(header + content + after, deadline)
-            return
-        self.send(header, deadline, more=True)
-        end = offset + length
-        while offset < end:
-            try:
-                sent = os.sendfile(self._sock.fileno(), file, offset, end - offset)
-            except BlockingIOError:
-                self._wait(select.POLLOUT, deadline)
-                continue
-            except (OSError, ValueError) as error:
-                raise AssociationError(f"the connection was lost while sending: {reason_of(error)}") from None
-            if not sent:
-                raise AssociationError(_FILE_ENDED)
-            offset += sent
-        self.send(after, deadline)
-
     def receive(self, count: int, deadline: float) -> bytes:
         """Receive exactly `count` bytes."""
-        content = bytearray(count)
-        view = memoryview(content)
-        while view:
+        ahead = self._ahead
+        while len(ahead) < count:
             try:
-                received = self._sock.recv_into(view)
+                received = self._sock.recv(max(count - len(ahead), _READ_AHEAD))
                 if _QUICKACK is not None:
                     self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -159,8 +155,10 @@ class Channel:
                 raise AssociationError(f"the connection was lost while waiting: {reason_of(error)}") from None
             if not received:
                 raise AssociationError("the peer closed the connection")
-            view = view[received:]
-        return bytes(content)
+            ahead += received
+        content = bytes(ahead[:count])
+        del ahead[:count]
+        return content
 
     def interrupt(self) -> None:
         """End every wait on the connection; the one method that another thread may call."""

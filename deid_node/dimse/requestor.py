@@ -6,8 +6,9 @@ of the object under way. A status, also a failure, is an answer and not an error
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from time import monotonic
 from types import TracebackType
@@ -36,6 +37,8 @@ _MAX_ANSWER_BYTES: Final = 256 * 1024
 _MAX_MESSAGE_ID: Final = 0xFFFF
 _RELEASE_S: Final = 5.0
 _ABORT_S: Final = 1.0
+_PIECE_BYTES: Final = 1 << 20
+_FILE_ENDED: Final = "the file ended before the dataset did"
 _REASONS: Final = Struct(">xBBB")
 
 
@@ -91,11 +94,13 @@ class Requestor:
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax_uid: str,
+        content: memoryview | None = None,
     ) -> StoreAnswer:
         """Store the dataset that lies in an open file from `offset` on, as it is; return the answer.
 
         Args:
             file: a file or its descriptor; its position is neither used nor moved.
+            content: the whole file where it lies in memory: nothing is read then.
             offset: of the first byte of the dataset, after the file meta information.
             length: bytes of the dataset; even (PS3.5 7.1.1), as fragments have to be. A deflated
                 dataset may be odd: it is sent with the NUL that PS3.5 A.5 asks for.
@@ -108,13 +113,15 @@ class Requestor:
         padding = b"\0" if length % 2 and transfer_syntax_uid == DEFLATED else b""
         if length <= 0 or (length + len(padding)) % 2:
             raise ValueError("the length of a dataset is even and not zero")
-        descriptor = file if isinstance(file, int) else file.fileno()
+        if content is None:
+            pieces = self._read(file if isinstance(file, int) else file.fileno(), offset, length)
+        else:
+            pieces = iter([content[offset : offset + length]])
         message_id = self._next_message_id()
         try:
             rq = store_request(sop_class_uid, sop_instance_uid, message_id)
             try:
-                self._send_command(context_id, rq, more=True)
-                self._send_dataset(context_id, descriptor, offset, length, padding)
+                self._send_object(context_id, rq, pieces, length, padding)
             except AssociationError as lost:
                 raise self._told(lost) from None
             return self._stored(context_id, message_id, sop_instance_uid)
@@ -161,7 +168,7 @@ class Requestor:
         if not self._open:
             raise AssociationError("the association is over")
         try:
-            self._channel.send_pieces([header, *pieces], self._deadline(), more=more)
+            self._channel.send_pieces([header, *pieces], self._peer.timeout_s, more=more)
         except AssociationError as lost:
             raise self._told(lost) from None
 
@@ -242,17 +249,38 @@ class Requestor:
         frames = pdu.command_frames(context_id, command, self._peer_max_pdu)
         self._channel.send(frames, self._deadline(), more=more)
 
-    def _send_dataset(
-        self, context_id: int, descriptor: int, offset: int, length: int, padding: bytes
+    def _send_object(
+        self, context_id: int, command: bytes, pieces: Iterator[memoryview], length: int, padding: bytes
     ) -> None:
-        """Send a dataset in fragments of even length, the last one marked and never empty."""
+        """Send a command and its dataset in fragments of even length, the last one marked and never empty."""
+        largest = self._fragment_bytes
+        run: list[bytes | memoryview] = [pdu.command_frames(context_id, command, self._peer_max_pdu)]
+        for piece in pieces:
+            for start in range(0, len(piece), largest):
+                fragment = piece[start : start + largest]
+                length -= len(fragment)
+                after = b"" if length else padding
+                control = 0 if length else pdu.LAST
+                run += (pdu.data_header(context_id, len(fragment) + len(after), control), fragment, after)
+            self._channel.send_pieces(run, self._peer.timeout_s, more=length > 0)
+            run = []
+        if length:
+            raise AssociationError(_FILE_ENDED)
+
+    def _read(self, descriptor: int, offset: int, length: int) -> Iterator[memoryview]:
+        """Read a part of a file in large pieces of even length; each is valid until the next is taken."""
+        view = memoryview(bytearray(min(length, _PIECE_BYTES)))
         while length:
-            fragment = min(length, self._fragment_bytes)
-            length -= fragment
-            after = b"" if length else padding
-            header = pdu.data_header(context_id, fragment + len(after), 0 if length else pdu.LAST)
-            self._channel.send_file(header, descriptor, offset, fragment, self._deadline(), after)
-            offset += fragment
+            piece = view[: min(length, _PIECE_BYTES)]
+            filled = 0
+            while filled < len(piece):
+                count = os.preadv(descriptor, [piece[filled:]], offset + filled)
+                if not count:
+                    raise AssociationError(_FILE_ENDED)
+                filled += count
+            yield piece
+            offset += filled
+            length -= filled
 
     def _told(self, lost: AssociationError) -> AssociationError:
         """Return why the peer gave up, when it said so before it closed the connection."""

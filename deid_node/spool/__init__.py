@@ -14,7 +14,7 @@ from deid_node.spool.outcomes import (
     Refused,
     Released,
 )
-from deid_node.spool.reading import open_checked
+from deid_node.spool.reading import Content, open_checked
 from deid_node.spool.spool import Spool
 from deid_node.spool.upkeep import backup, check
 
@@ -22,6 +22,7 @@ __all__ = [
     "NEEDED_ATTRIBUTES",
     "Commit",
     "CommitKind",
+    "Content",
     "Deferred",
     "Delivered",
     "DeliveryState",

@@ -16,7 +16,7 @@ from blake3 import blake3
 
 DIGEST_BYTES: Final = 40
 _SHA256_BYTES: Final = 32
-_PIECE: Final = 1 << 20
+PIECE_BYTES: Final = 1 << 20
 _kept = threading.local()
 
 
@@ -41,15 +41,30 @@ class ContentHash:
 def digest_of(fd: int) -> bytes:
     """Return the digest of a whole open file. Raises OSError."""
     content = ContentHash()
-    _read_into(content, fd)
+    _read_into(content, fd, _buffer())
     return content.digest()
 
 
 def is_content(fd: int, digest: bytes) -> bool:
     """Whether an open file has the content with this digest, of either length. Raises OSError."""
-    if not is_former(digest):
-        return digest_of(fd) == digest
-    return former_digest_of(fd) == digest
+    return read_content(fd, digest, _buffer()) >= 0
+
+
+def read_content(fd: int, digest: bytes, buffer: bytearray) -> int:
+    """Read a whole open file through a buffer; return its size, -1 when it is not the content.
+
+    A file that is shorter than the buffer lies in it afterwards: the very bytes that were compared.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_former(digest):
+        former = hashlib.sha256()
+        size = _read_into(former, fd, buffer)
+        return size if former.digest() == digest else -1
+    content = ContentHash()
+    size = _read_into(content, fd, buffer)
+    return size if content.digest() == digest else -1
 
 
 def is_former(digest: bytes) -> bool:
@@ -60,16 +75,22 @@ def is_former(digest: bytes) -> bool:
 def former_digest_of(fd: int) -> bytes:
     """Return the digest of a whole open file as ledgers before version 6 have it. Raises OSError."""
     former = hashlib.sha256()
-    _read_into(former, fd)
+    _read_into(former, fd, _buffer())
     return former.digest()
 
 
-def _read_into(content: _Hash, fd: int) -> None:
+def _buffer() -> bytearray:
     buffer: bytearray | None = getattr(_kept, "buffer", None)
     if buffer is None:
-        buffer = _kept.buffer = bytearray(_PIECE)
+        buffer = _kept.buffer = bytearray(PIECE_BYTES)
+    return buffer
+
+
+def _read_into(content: _Hash, fd: int, buffer: bytearray) -> int:
     view = memoryview(buffer)
-    offset = 0
-    while count := os.preadv(fd, [buffer], offset):
-        content.update(view[:count])
+    offset = at = 0
+    while count := os.preadv(fd, [view[at:]], offset):
+        content.update(view[at : at + count])
         offset += count
+        at = (at + count) % len(buffer)
+    return offset

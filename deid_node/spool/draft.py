@@ -150,6 +150,7 @@ class Draft:
         reach("after-sync")
         os.rename(f"incoming/{name}", place(name), src_dir_fd=spool.root_fd, dst_dir_fd=spool.root_fd)
         fd, self._fd = self._fd, -1
+        spool.written.note(name, fd)
         os.close(fd)
         reach("after-rename")
 

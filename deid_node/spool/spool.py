@@ -39,6 +39,7 @@ from deid_node.spool.recovery import (
 )
 from deid_node.spool.room import Room, Water
 from deid_node.spool.writer import Work, Writer
+from deid_node.spool.written import Written
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ class Spool:
         self._names_left = 0
         self._random = ""
         self._closed = False
+        self.written = Written()
         self._steady_from = time.time() - time.monotonic()
 
     @classmethod
@@ -183,6 +185,10 @@ class Spool:
         rows = self._writer.run(Work(lambda conn: ledger.claim(conn, destination, limit, at, steady)))
         reach("after-claim")
         return [ledger.entry_of(row, self._objects) for row in rows]
+
+    def is_as_written(self, entry: Entry) -> bool:
+        """Whether this process wrote the file a short while ago and nobody has written to it since."""
+        return self.written.holds(entry.path)
 
     def settle(self, entry: Entry, outcome: Outcome) -> None:
         """Write down what became of a claimed entry, soon; `flush` waits for it.

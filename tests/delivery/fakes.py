@@ -40,6 +40,8 @@ class FakeDestination:
 
 
 class FakeSender:
+    links = False
+
     def __init__(self, to: FakeDestination) -> None:
         self.to = to
 

@@ -14,7 +14,7 @@ from deid_node.delivery.destination import Parcel, UnusableError
 from deid_node.delivery.folder import FolderDestination
 from deid_node.delivery.template import PathTemplate
 from deid_node.errors import ConfigurationError
-from deid_node.spool import Deferred, Delivered, Entry, Held, Outcome, Spool, open_checked
+from deid_node.spool import Content, Deferred, Delivered, Entry, Held, Outcome, Spool, open_checked
 from tests.spool.objects import META, dataset, put
 
 TEMPLATE = PathTemplate.parse("{PatientID}/{Modality}/{InstanceNumber:04}.dcm")
@@ -36,10 +36,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> FolderDestination:
 def deliver(folder: FolderDestination, entries: Sequence[Entry]) -> list[Outcome]:
     def parcels() -> Iterator[Parcel]:
         for entry in entries:
-            fd = open_checked(entry)
-            assert not isinstance(fd, Held)
-            yield Parcel(entry, fd)
-            os.close(fd)
+            content = open_checked(entry)
+            assert isinstance(content, Content)
+            yield Parcel(entry, content)
+            content.close()
 
     outcomes = list(folder.sender().deliver(frozenset(), parcels()))
     assert [entry for entry, _ in outcomes] == list(entries)

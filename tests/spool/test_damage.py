@@ -11,7 +11,7 @@ import pytest
 from deid_node.delivery.lane import Lane
 from deid_node.delivery.policy import DestinationPolicy
 from deid_node.errors import SpoolError
-from deid_node.spool import Deferred, Delivered, DeliveryState, Held, Spool, open_checked
+from deid_node.spool import Content, Deferred, Delivered, DeliveryState, Held, Spool, open_checked
 from tests.delivery.fakes import FakeDestination
 from tests.peers import wait_for
 from tests.spool.disks import fill, small_disk
@@ -99,8 +99,8 @@ def test_a_file_that_cannot_be_opened_for_want_of_descriptors_is_tried_again(tmp
 
     assert isinstance(short, Deferred)
     opened = open_checked(entry)
-    assert isinstance(opened, int)
-    os.close(opened)
+    assert isinstance(opened, Content)
+    opened.close()
     spool.close()
 
 
@@ -145,8 +145,8 @@ def test_a_resent_object_mends_a_damaged_one(tmp_path: Path) -> None:
     assert len(mended) == 2
     for entry in mended:
         opened = open_checked(entry)
-        assert isinstance(opened, int)
-        os.close(opened)
+        assert isinstance(opened, Content)
+        opened.close()
         spool.settle(entry, Delivered())
     spool.close()
     Spool.open(tmp_path, durable=False).close()

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from deid_node.spool import (
     CommitKind,
+    Content,
     Deferred,
     Delivered,
     Entry,
@@ -104,8 +105,8 @@ class Machine(RuleBasedStateMachine):
         assert found.keys() == free.keys()
         for key, entry in found.items():
             opened = open_checked(entry)
-            assert isinstance(opened, int)
-            with os.fdopen(opened, "rb") as stream:
+            assert isinstance(opened, Content)
+            with os.fdopen(opened.fd, "rb") as stream:
                 assert stream.read() == META + free[key].content
             free[key].states[name] = "leased"
             self.claimed.append((entry, free[key]))

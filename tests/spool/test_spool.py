@@ -47,7 +47,7 @@ def is_sendable(entry: Entry) -> bool:
     opened = open_checked(entry)
     if isinstance(opened, Held):
         return False
-    os.close(opened)
+    opened.close()
     return True
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import os
 import sqlite3
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from deid_node.spool import CommitKind, Delivered, Selection, Spool, check, open_checked
+from deid_node.spool import CommitKind, Content, Delivered, Selection, Spool, check, open_checked
 from deid_node.spool.recovery import INCOMING, OBJECTS, place
 from deid_node.spool.schema import LEDGER, MIGRATIONS, VERSION
 from tests.spool.objects import META, dataset, objects_in, put
@@ -86,8 +85,8 @@ def test_an_upgrade_delivers_what_waits_and_keeps_the_state_of_the_rest(tmp_path
     while entries := spool.claim("a", 100):
         for entry in entries:
             opened = open_checked(entry)
-            assert isinstance(opened, int)
-            os.close(opened)
+            assert isinstance(opened, Content)
+            opened.close()
             spool.settle(entry, Delivered())
             delivered += 1
     spool.flush()
