@@ -189,9 +189,18 @@ def test_gc_v17_other_classes_are_rejected(name: str) -> None:
         deidentified("grand-challenge", made(name))
 
 
-def test_gc_v17_a_test_pattern_is_rejected() -> None:
+@pytest.mark.parametrize(
+    "name", ["sc/TestPattern_Palette_16.dcm", "dx/dx_image.dcm", "pt/1.dcm", "pt/GH184.dcm", "mg/GH133.dcm"]
+)
+def test_gc_v17_real_objects_of_other_classes_are_rejected(name: str) -> None:
     with pytest.raises(SOPClassNotSupported, match="Unsupported SOP Class"):
-        deidentified("grand-challenge", corpus("sc/TestPattern_Palette_16.dcm"))
+        deidentified("grand-challenge", corpus(name))
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_rle.dcm", "rtdose.dcm", "liver_1frame.dcm", "waveform_ecg.dcm"])
+def test_gc_v17_objects_of_other_classes_are_rejected(name: str) -> None:
+    with pytest.raises(SOPClassNotSupported, match="Unsupported SOP Class"):
+        deidentified("grand-challenge", FILES / name)
 
 
 # --- what the tool does wrong -------------------------------------------------------------------------

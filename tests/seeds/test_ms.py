@@ -35,8 +35,8 @@ def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
-def done(keyword: str, value: object, vr: str = "", **params: object) -> object:
-    ds = made()
+def done(keyword: str, value: object, vr: str = "", patient: str = "", **params: object) -> object:
+    ds = made(PatientID=patient)
     if vr:
         ds.add_new(keyword, vr, value)
     else:
@@ -195,9 +195,12 @@ def test_ms_v15_ages_up_to_89_stay() -> None:
 def test_ms_v16_noise_stays_in_its_span(
     keyword: str, value: float, given: dict[str, object], low: float, high: float
 ) -> None:
-    noisy = float(str(done(keyword, value, do="perturb", **given)))
+    noisy = {
+        float(str(done(keyword, value, patient=str(number), do="perturb", **given))) for number in range(40)
+    }
 
-    assert low <= noisy <= high
+    assert all(low <= one <= high for one in noisy)
+    assert len(noisy) > 1
 
 
 def test_ms_v16_no_span_changes_nothing() -> None:
@@ -205,9 +208,14 @@ def test_ms_v16_no_span_changes_nothing() -> None:
 
 
 def test_ms_v17_pixel_spacing_has_two_decimals() -> None:
-    spacing = [str(one) for one in done("PixelSpacing", ["0.58984375"] * 2, do="perturb", span=1)]
+    spacing = [
+        str(one)
+        for number in range(40)
+        for one in done("PixelSpacing", ["0.58984375"] * 2, patient=str(number), do="perturb", span=1)
+    ]
 
     assert all(0.29 <= float(one) <= 0.89 and len(one.partition(".")[2]) <= 2 for one in spacing)
+    assert len(set(spacing)) > 2
 
 
 @pytest.mark.parametrize(

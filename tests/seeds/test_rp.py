@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from io import BytesIO
+
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
@@ -141,6 +144,23 @@ def test_rp_v9_nothing_of_the_request_is_left(profile: str) -> None:
     assert b"1.3.12.2.1107.5.1.7" not in content
 
 
+@pytest.mark.parametrize("name", ["examples_overlay.dcm", "mg/GH133.dcm", "dx/dx_image.dcm", "ct/GH342.dcm"])
+@pytest.mark.parametrize("profile", [LIKE, "basic", "whitelist"], ids=["like", "basic", "whitelist"])
+def test_rp_v9_nothing_of_the_request_of_a_real_object_is_left(profile: str, name: str) -> None:
+    ds = pydicom.dcmread(FILES / name if "/" not in name else corpus(name))
+    for request in ds.RequestAttributesSequence:
+        request.ScheduledProcedureStepID = "TEST^1"
+        request.ScheduledProcedureStepDescription = "TEST^"
+        request.ReferencedStudySequence = items(item(ReferencedSOPInstanceUID="1.3.12.2.1107.5.1.7.1"))
+
+    content, _ = rewritten(engine(profile), encoded(ds))
+
+    assert b"TEST^" in encoded(ds)
+    assert b"TEST^" not in content
+    assert b"1.3.12.2.1107.5.1.7" not in content
+    assert "RequestAttributesSequence" not in pydicom.dcmread(BytesIO(content))
+
+
 def test_rp_v10_a_second_pass_changes_nothing_but_the_stamps() -> None:
     original = pydicom.dcmread(FILES / "CT_small.dcm")
 
@@ -151,6 +171,30 @@ def test_rp_v10_a_second_pass_changes_nothing_but_the_stamps() -> None:
     assert {elem.keyword for elem in once if twice.get(elem.tag) != elem} <= stamps
     assert len(once) == len(twice)
     assert twice.PixelData == original.PixelData
+
+
+@pytest.mark.parametrize(
+    ("name", "leftover"),
+    [
+        ("examples_overlay.dcm", "RequestAttributesSequence"),
+        ("ct/GH342.dcm", "RequestAttributesSequence"),
+        ("ct/bad_sequence.dcm", "CTDIPhantomTypeCodeSequence"),
+    ],
+)
+def test_rp_v10_of_an_object_with_leftover_sequences_only_these_go(name: str, leftover: str) -> None:
+    path = FILES / name if "/" not in name else corpus(name)
+    original = pydicom.dcmread(path)
+    once = deidentified(LIKE, path)
+    assert leftover not in once
+    again = deepcopy(once)
+    again[leftover] = original[leftover]
+
+    twice = deidentified(LIKE, again)
+
+    assert leftover not in twice
+    assert {elem.keyword for elem in once if twice.get(elem.tag) != elem} <= {"DeidentificationMethod"}
+    assert set(once.keys()) == set(twice.keys())
+    assert twice.PixelData == once.PixelData
 
 
 @pytest.mark.parametrize(
