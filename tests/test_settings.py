@@ -121,6 +121,12 @@ def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path: Path) -> None:
     assert "line 2" in problem
 
 
+def test_toml_that_is_nested_without_end_is_told(tmp_path: Path) -> None:
+    [problem] = problems(write(tmp_path, "ports = " + "[" * 5000))
+
+    assert "is not valid TOML" in problem
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -56,7 +56,7 @@ def read_manual(text: str, name: str) -> Manual:
             }
         else:
             classes = tomllib.loads(text)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ProfileError(f"{name} is not a file of manual rows: {error}") from None
     found: dict[str, dict[int, ManualRow]] = {}
     for word, rows in classes.items():

@@ -30,6 +30,7 @@ _ORDER: Final[Mapping[str, Callable[[Literal, Literal], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_DEEPEST: Final = 50
 _COMPARISONS: Final = ("==", "!=", "<", "<=", ">", ">=", "in", "not in", "matches")
 
 
@@ -222,6 +223,7 @@ class _Parser:
         self._text = text
         self._tokens = [self._token(found) for found in _TOKEN.finditer(text)]
         self._next = 0
+        self._depth = 0
 
     @staticmethod
     def _token(found: re.Match[str]) -> _Token:
@@ -268,13 +270,21 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Joined(True, tuple(parts))
 
     def _negation(self) -> Node:
-        return Not(self._negation()) if self._took("not") else self._primary()
+        if self._here.text not in ("not", "("):
+            return self._primary()
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._wrong(self._here, f"not more than {_DEEPEST} 'not' and '(' may stand in each other")
+        if self._took("not"):
+            node: Node = Not(self._negation())
+        else:
+            self._take()
+            node = self._either()
+            self._expect(")")
+        self._depth -= 1
+        return node
 
     def _primary(self) -> Node:
-        if self._took("("):
-            inner = self._either()
-            self._expect(")")
-            return inner
         if self._here.text == "exists":
             self._take()
             self._expect("(")
@@ -358,5 +368,5 @@ class _Parser:
     def _pattern(self, token: _Token, literal: Literal, operand: Operand) -> re.Pattern[str]:
         try:
             return re.compile(str(literal), re.IGNORECASE if operand.folds else 0)
-        except re.error as error:
-            raise self._wrong(token, f"not a regular expression: {error.msg}") from error
+        except (re.error, OverflowError, RecursionError) as error:
+            raise self._wrong(token, f"not a regular expression: {getattr(error, 'msg', error)}") from error

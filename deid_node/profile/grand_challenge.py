@@ -63,7 +63,7 @@ def read_json(text: str, file: str) -> JSONProcedure:
     """
     try:
         top = json.loads(text, object_pairs_hook=_no_duplicates)
-    except (json.JSONDecodeError, _DuplicateKey) as error:
+    except (json.JSONDecodeError, _DuplicateKey, RecursionError) as error:
         raise ProfileError(f"{file}: not JSON: {error}") from None
     problems = list(_problems(top))
     if problems:

@@ -85,7 +85,7 @@ def read_what_is_right(text: str, file: str) -> tuple[Description, tuple[str, ..
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ProfileError(f"{file}: not TOML: {error}") from None
     problems = Problems(file, lines_of(text))
     description = _Reading(table, problems).read(text)

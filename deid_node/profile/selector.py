@@ -188,8 +188,9 @@ def _unknown(word: str) -> str:
 def _regex(pattern: str, whole: str) -> Step:
     try:
         return Step(Kind.REGEX, pattern=re.compile(pattern))
-    except re.error as error:
-        raise ProfileError(f"Selector {whole!r}: not a regular expression: {error.msg}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        why = getattr(error, "msg", error)
+        raise ProfileError(f"Selector {whole!r}: not a regular expression: {why}") from error
 
 
 def _vr(vr: str, whole: str) -> Step:

@@ -189,7 +189,7 @@ def _read_toml(file: Path, problems: list[Problem]) -> dict[str, Any]:
         text = f"cannot be read ({error.strerror})."
     except UnicodeDecodeError:
         text = "is not UTF-8 text."
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         text = f"is not valid TOML: {error}."
     problems.append(Problem(str(file), text))
     return {}

@@ -95,6 +95,11 @@ def test_broken_toml_says_where() -> None:
         read_profile('name = "x"\nversion = \n', "site.toml")
 
 
+def test_toml_that_is_nested_without_end_is_told() -> None:
+    with pytest.raises(ProfileError, match=r"site.toml: not TOML: .*depth"):
+        read_profile('name = "x"\nbase = ' + "[" * 5000, "site.toml")
+
+
 def test_everything_wrong_is_said_at_once_in_the_order_of_lines() -> None:
     text = """name = "x"
 options = ["foo"]

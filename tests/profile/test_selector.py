@@ -118,6 +118,7 @@ def test_specificity_is_path_then_tag_mask_regex_vr() -> None:
         ("vr:pn", "did you mean PN?"),
         ("vr:XX", "'XX' is no VR"),
         ("re:(", "not a regular expression"),
+        ("re:C{99999999999}", "not a regular expression"),
         ("group:10", "four hexadecimal digits"),
         ("0018[ACME]xx01", "a private group is odd"),
         ("PatientName.PatientID", "PatientName is no sequence"),
