@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from deid_node.dimse.peer import Peer
@@ -18,7 +19,7 @@ from tests.peers import LOOPBACK
 class Modality:
     """Sends its files one after the other, each until it hears Success; what it heard is `acknowledged`."""
 
-    def __init__(self, port: int, files: list[Path], number: int) -> None:
+    def __init__(self, port: int, files: Iterable[Path], number: int) -> None:
         self.files = files
         self.acknowledged: list[Path] = []
         self.other_answers: list[int] = []
@@ -28,18 +29,22 @@ class Modality:
         self.thread = threading.Thread(target=self._send_all, daemon=True)
 
     def _send_all(self) -> None:
-        left = list(reversed(self.files))
-        while left and not self.over.is_set():
-            try:
-                status = self._send(left[-1])
-            except (AssociationError, OSError):
-                self._assoc = None
-                self.over.wait(0.05)
-                continue
-            if status == StoreStatus.SUCCESS:
-                self.acknowledged.append(left.pop())
-            else:
-                self.other_answers.append(status)
+        for file in self.files:
+            while not self.over.is_set() and not self._is_acknowledged(file):
+                pass
+
+    def _is_acknowledged(self, file: Path) -> bool:
+        try:
+            status = self._send(file)
+        except (AssociationError, OSError):
+            self._assoc = None
+            self.over.wait(0.05)
+            return False
+        if status == StoreStatus.SUCCESS:
+            self.acknowledged.append(file)
+            return True
+        self.other_answers.append(status)
+        return False
 
     def _send(self, file: Path) -> int:
         with file.open("rb") as stream:
