@@ -254,10 +254,10 @@ def assert_nothing_grew(watch: Watch) -> None:
     """Fail when something grows. A slope says nothing within the first minutes, and the longer the finer."""
     if watch.took_s > 300:
         assert watch.per_hour("memory_mb") < MB_PER_HOUR + UNCERTAIN_MB * 3600 / watch.took_s, str(watch)
+        assert watch.ledger_bytes_per_object() < LEDGER_BYTES, str(watch)
     for name, by in (("memory_mb", 10), ("descriptors", 8), ("threads", 4), ("spool_mb", 10)):
         first, last = watch.ends(name)
         assert last - first < by, str(watch)
-    assert watch.ledger_bytes_per_object() < LEDGER_BYTES, str(watch)
 
 
 def people_retry(desk: Desk, tally: Tally) -> None:
