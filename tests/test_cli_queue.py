@@ -27,11 +27,11 @@ def settings(tmp_path: Path) -> list[str]:
     return ["--config", str(config)]
 
 
-@pytest.mark.parametrize("command", ["list", "retry", "drop"])
+@pytest.mark.parametrize("command", ["list", "retry", "move --to out", "drop"])
 def test_a_destination_that_nobody_knows_is_told_with_the_nearest(
     settings: list[str], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    status = main(["queue", command, "--destination", "archiv", *settings])
+    status = main(["queue", *command.split(), "--destination", "archiv", *settings])
 
     assert status == ExitCode.USAGE
     assert "no destination 'archiv'; did you mean archive?" in capsys.readouterr().err
@@ -46,6 +46,7 @@ def test_a_destination_of_the_ledger_or_of_the_settings_is_known(settings: list[
     ("words", "done"),
     [
         (["queue", "retry", "1", "99"], {"retried": 1}),
+        (["queue", "move", "--to", "out", "1", "99"], {"moved": 1}),
         (["queue", "drop", "--yes", "99"], {"dropped": 0}),
         (["sealed", "release", "7"], {"released": 0}),
         (["sealed", "drop", "--yes", "7"], {"dropped": 0}),
@@ -89,3 +90,32 @@ def test_a_state_without_a_spool_is_told_with_the_ways_to_name_another(
 
     monkeypatch.setenv("DEID_NODE_STATE", str(tmp_path / "state"))
     assert main(["status"]) == ExitCode.OK
+
+
+def test_entries_are_moved_to_a_destination_of_the_settings_only(
+    settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = main(["queue", "move", "--to", "archive", "1", *settings])
+    nothing_chosen = main(["queue", "move", "--to", "out", *settings])
+    moved = main(["queue", "move", "--to", "out", "--state", "held", *settings])
+
+    assert (wrong, nothing_chosen, moved) == (ExitCode.USAGE, ExitCode.USAGE, ExitCode.OK)
+    told = capsys.readouterr()
+    assert "no destination 'archive'" in told.err
+    assert "Say which entries to move" in told.err
+    assert main(["queue", "list", "--json", *settings]) == ExitCode.OK
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert (entry["destination"], entry["state"]) == ("out", "pending")
+
+
+def test_the_counts_of_one_state_can_be_asked_for(
+    settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--state", "held", "--json", *settings]) == ExitCode.OK
+    held = json.loads(capsys.readouterr().out)
+    assert main(["status", "--state", "pending", "--json", *settings]) == ExitCode.OK
+    pending = json.loads(capsys.readouterr().out)
+
+    assert held["destinations"] == {"archive": {"held": 1}}
+    assert len(held["studies"]) == 1
+    assert (pending["destinations"], pending["studies"]) == ({}, [])

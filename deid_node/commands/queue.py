@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,9 @@ from deid_node.commands.usage import Commands
 if TYPE_CHECKING:
     from deid_node.spool.desk import Desk, Outage, Selection
 
-app = Commands(name="queue", help="What waits for a destination: list, retry, drop.", rich_markup_mode=None)
+app = Commands(
+    name="queue", help="What waits for a destination: list, retry, move, drop.", rich_markup_mode=None
+)
 
 
 class State(StrEnum):
@@ -118,6 +121,32 @@ def retry(
 
 
 @app.command()
+def move(
+    to: Annotated[str, typer.Option("--to", help="Destination of the settings that gets them.")],
+    ids: Ids = None,
+    states: States = None,
+    destination: ToDestination = None,
+    study: Study = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Hand pending, deferred, held and refused entries to another destination, for good.
+
+    They count as rerouted where they were. An entry that is being sent now stays, and an object that the
+    other destination has already is not sent there twice.
+    """
+    from deid_node.settings.load import load_settings
+
+    desk = _desk_for(destination, config)
+    _check_known(to, load_settings(config).settings.effective_destinations)
+    if not (ids or states or destination or study):
+        leave(ExitCode.USAGE, "Say which entries to move: numbers, --state, --destination or --study.")
+    write_audit(config, "queue-moved", to=to, **_asked(ids, states, destination, study))
+    count = desk.move(_selection(ids, states, destination, study), to)
+    tell_count(count, "moved", f"moved to {to}", ids or (), as_json=as_json)
+
+
+@app.command()
 def drop(
     ids: Ids = None,
     states: States = None,
@@ -140,20 +169,27 @@ def drop(
 
 def status(
     studies: Annotated[bool, typer.Option("--studies", help="Also one line for each study.")] = False,
+    states: Annotated[
+        list[State] | None, typer.Option("--state", "-s", help="Count only entries in this state.")
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Count what was received, refused and delivered, for each study and destination."""
+    from deid_node.spool.outcomes import DeliveryState
+
     counts = desk_of(config).status()
+    if states:
+        counts = counts.only(frozenset(DeliveryState(state.value) for state in states))
     if as_json:
         print_json(asdict(counts))
         return
     rows: list[tuple[object, ...]] = []
-    for destination, states in sorted(counts.destinations.items()):
+    for destination, counted in sorted(counts.destinations.items()):
         oldest = counts.oldest_unsettled_at.get(destination)
         age = "" if oldest is None else f"oldest {span(time.time() - oldest)}"
         out = counts.outages.get(destination)
-        rows.append((destination, _counted(states), age, "" if out is None else _out(out)))
+        rows.append((destination, _counted(counted), age, "" if out is None else _out(out)))
     say(f"{sum(study.objects for study in counts.studies)} objects of {len(counts.studies)} studies.")
     if rows:
         print_table(("destination", "objects", "", ""), rows)
@@ -161,9 +197,9 @@ def status(
         print_table(
             ("study", "objects", "again", "revisions", "destination", "of it"),
             (
-                (study.study_uid, study.objects, study.duplicates, study.revisions, name, _counted(states))
+                (study.study_uid, study.objects, study.duplicates, study.revisions, name, _counted(counted))
                 for study in counts.studies
-                for name, states in sorted(study.destinations.items())
+                for name, counted in sorted(study.destinations.items())
             ),
         )
     if counts.sealed:
@@ -208,14 +244,19 @@ def _desk_for(destination: str | None, config: Path | None) -> Desk:
     """Return the desk; leaves when neither the settings nor the ledger know the destination."""
     desk = desk_of(config)
     if destination is not None:
-        from deid_node.profile.names import did_you_mean
         from deid_node.settings.load import load_settings
 
         known = {*load_settings(config).settings.effective_destinations, *desk.status().destinations}
-        if destination not in known:
-            near = did_you_mean(destination, known) or f"; there are {', '.join(sorted(known))}"
-            leave(ExitCode.USAGE, f"There is no destination {destination!r}{near}")
+        _check_known(destination, known)
     return desk
+
+
+def _check_known(destination: str, known: Collection[str]) -> None:
+    from deid_node.profile.names import did_you_mean
+
+    if destination not in known:
+        near = did_you_mean(destination, known) or f"; there are {', '.join(sorted(known))}"
+        leave(ExitCode.USAGE, f"There is no destination {destination!r}{near}")
 
 
 def _selection(

@@ -71,7 +71,7 @@ def restore(
     if not source.is_file():
         leave(ExitCode.NO_INPUT, f"{source}: there is no such file.")
     targets = destinations_of_found(settings, destinations or [])
-    read = object_reader(settings, targets)
+    read = object_reader(settings)
     envelopes = open_envelopes(settings)
     done = put_back(settings.spool_folder, source, read=read, destinations=targets, envelopes=envelopes)
     write_audit(config, "ledger-restored", items=done.items, adopted=done.adopted)

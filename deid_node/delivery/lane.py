@@ -208,7 +208,7 @@ class Lane:
             self._stopping.wait(_GATHER_S)
 
     def _wait_s(self) -> float:
-        """Return 0 when entries may be attempted now. Probes, reroutes and keeps house on the way."""
+        """Return 0 when entries may be attempted now. Probes, hands on and back, keeps house on the way."""
         hours = self._policy.hours
         if hours is not None:
             local = time.localtime()
@@ -230,6 +230,8 @@ class Lane:
             wait_s = self._probe()
         if wait_s:
             self._reroute()
+        elif keeps_house and not probes:
+            self._take_back()
         return wait_s
 
     def _look_at_age(self) -> None:
@@ -248,6 +250,7 @@ class Lane:
             with self._lock:
                 if why is None:
                     self._breaker.probed()
+                    self._kept_house_at = 0.0
                 else:
                     self._breaker.unusable(why, now)
                 wait_s = self._breaker.wait_s(now)
@@ -276,6 +279,13 @@ class Lane:
         to = next((name for name in self._policy.fallback if self._takes_over(name)), None)
         if to is not None:
             self._spool.reroute(self.name, to, why, _REROUTED_AT_A_TIME)
+
+    def _take_back(self) -> None:
+        """Take what fallbacks could not deliver: one entry as a trial, all of it once one succeeded."""
+        with self._lock:
+            proven = self._delivered > 0 and not self._breaker.open_for_s(time.monotonic())
+        while self._spool.take_back(self.name, _REROUTED_AT_A_TIME if proven else 1) and proven:
+            continue
 
     # --- one claim ------------------------------------------------------------------------------
 
@@ -355,6 +365,8 @@ class Lane:
             self._passed_before.pop(entry.id, None)
             if isinstance(outcome, Delivered):
                 self._delivered += 1
+                if self._breaker.open_for_s(time.monotonic()) or self._delivered == 1:
+                    self._kept_house_at = 0.0  # what fallbacks have is taken back
                 self._breaker.succeeded()
             elif not isinstance(outcome, Released):
                 self._stuck += 1

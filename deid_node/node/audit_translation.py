@@ -50,6 +50,7 @@ _ALERTS: Final[Mapping[str, tuple[Code, Outcome, str]]] = {
     "sealed-released": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "held originals released"),
     "sealed-dropped": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "originals dropped"),
     "queue-retried": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "queue retried"),
+    "queue-moved": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "queue entries moved"),
     "queue-dropped": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "queue entries dropped"),
     "ledger-restored": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "ledger restored"),
     "history-deleted": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "history deleted"),

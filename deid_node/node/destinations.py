@@ -91,10 +91,9 @@ def policy_of(destination: FolderSettings | AESettings) -> DestinationPolicy:
     )
 
 
-def wanted_attributes(settings: Settings, names: tuple[str, ...]) -> frozenset[int]:
-    """Return the tags that the path templates of some destinations need."""
-    templates = _templates(settings)
-    return frozenset(tag for name in names if name in templates for tag in templates[name].fields)
+def wanted_attributes(settings: Settings) -> frozenset[int]:
+    """Return the tags that the path templates of all destinations need: an entry may be handed to any."""
+    return frozenset(tag for template in _templates(settings).values() for tag in template.fields)
 
 
 def check_destinations(settings: Settings) -> None:

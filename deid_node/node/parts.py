@@ -48,7 +48,7 @@ def make_routes(
     routes = []
     for name, route in settings.effective_routes.items():
         procedure = procedures[route.profile]
-        capture = NEEDED_ATTRIBUTES | records.captured | wanted_attributes(settings, route.destinations)
+        capture = NEEDED_ATTRIBUTES | records.captured | wanted_attributes(settings)
         secrets = read_secrets(procedure.secrets, settings.state)
         routes.append(
             Route(

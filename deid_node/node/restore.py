@@ -34,10 +34,9 @@ def destinations_of_found(settings: Settings, named: list[str]) -> tuple[str, ..
     return routes[0].destinations
 
 
-def object_reader(settings: Settings, destinations: tuple[str, ...]) -> Read:
-    """Return what reads an object file of the spool, with the attributes that these destinations need."""
-    wanted = NEEDED_ATTRIBUTES | wanted_attributes(settings, destinations)
-    return _reader(wanted)
+def object_reader(settings: Settings) -> Read:
+    """Return what reads an object file of the spool, with the attributes that destinations need."""
+    return _reader(NEEDED_ATTRIBUTES | wanted_attributes(settings))
 
 
 def _reader(wanted: frozenset[int]) -> Callable[[Path], Found | None]:

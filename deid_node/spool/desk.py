@@ -11,12 +11,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from deid_node.errors import SpoolError
-from deid_node.spool import counts, ledger, schema, sealed_rows
+from deid_node.spool import counts, handing, ledger, schema, sealed_rows
 from deid_node.spool.counts import StudyCounts
 from deid_node.spool.entry import Refusal
 from deid_node.spool.envelope import erase_file
@@ -36,6 +36,7 @@ UNSETTLED: Final = frozenset(
     }
 )
 _RETRIED: Final = frozenset({DeliveryState.DEFERRED, DeliveryState.HELD, DeliveryState.REFUSED})
+_MOVED: Final = _RETRIED | {DeliveryState.PENDING}
 _PRUNED_AT_A_TIME: Final = 1000
 _DROPPED: Final = _RETRIED | {DeliveryState.PENDING, DeliveryState.UNCOMMITTED, DeliveryState.ASKED}
 
@@ -141,6 +142,15 @@ class SpoolStatus:
     outages: Mapping[str, Outage]
     sealed: tuple[SealedCounts, ...]
     repairs: tuple[RepairCounts, ...]
+
+    def only(self, states: frozenset[DeliveryState]) -> SpoolStatus:
+        """Return the counts of some states alone: of destinations, and of studies that have such entries."""
+        studies = (replace(one, destinations=_only(one.destinations, states)) for one in self.studies)
+        return replace(
+            self,
+            studies=tuple(study for study in studies if study.destinations),
+            destinations=_only(self.destinations, states),
+        )
 
 
 _QUEUE: Final = """
@@ -292,6 +302,25 @@ class Desk:
                 os.unlink(self._folder / place(name))
         return len(rows)
 
+    def move(self, selection: Selection, to: str) -> int:
+        """Hand waiting, held and refused entries to another destination, at once; returns how many.
+
+        An entry whose attempt runs now is left alone, and so is what is there already.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+        where, values = selection.where(_MOVED)
+        now = time.time()
+        with self._writing() as conn:
+            rows = [row for row in _select(conn, where, values) if row[2] != to]
+            names = handing.move(conn, [row[:2] for row in rows], to, now)
+        for name in names:
+            with contextlib.suppress(OSError):  # an orphan is removed at the next start
+                os.unlink(self._folder / place(name))
+        self._ring(to)
+        return len(rows)
+
     def prune(self, older_than_s: float) -> int:
         """Delete the history of objects that were settled that long ago; returns how many.
 
@@ -385,6 +414,13 @@ class Desk:
     def _ring_for(self, rows: Sequence[tuple[Any, ...]]) -> None:
         for destination in {row[2] for row in rows}:
             self._ring(destination)
+
+
+def _only(
+    counted: Mapping[str, Mapping[DeliveryState, int]], states: frozenset[DeliveryState]
+) -> dict[str, dict[DeliveryState, int]]:
+    kept = {name: {s: n for s, n in by_state.items() if s in states} for name, by_state in counted.items()}
+    return {name: by_state for name, by_state in kept.items() if by_state}
 
 
 def _outages(conn: sqlite3.Connection) -> dict[str, Outage]:

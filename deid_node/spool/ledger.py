@@ -393,34 +393,6 @@ def hold_older(
     return conn.execute(_TOO_OLD, values).rowcount
 
 
-def reroute(
-    conn: sqlite3.Connection, destination: str, to: str, why: str, limit: int, now: float, keeps: bool
-) -> tuple[int, list[str]]:
-    """Hand the oldest waiting entries of a destination to another one.
-
-    Returns how many, and the names of files that nothing needs any more: the other one had them already.
-
-    What came from there, or was dropped there by a person, stays: two destinations that stand in for
-    each other must not hand an object round until nobody has it.
-    """
-    rows = conn.execute(
-        "SELECT id, item FROM delivery d WHERE destination = ? AND state IN ('pending', 'deferred')"
-        " AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.item = d.item AND e.destination = ?"
-        " AND e.state IN ('rerouted', 'dropped')) ORDER BY id LIMIT ?",
-        (destination, to, limit),
-    ).fetchall()
-    names = []
-    for entry, item in rows:
-        conn.execute(
-            "UPDATE delivery SET state = 'rerouted', why = ?, not_before = 0, changed_at = ? WHERE id = ?",
-            (f"to {to}: {why}", now, entry),
-        )
-        if not conn.execute(_INSERT_DELIVERY, (item, to, now)).rowcount:
-            name = finish(conn, item, now, keeps)
-            names += [name] if name is not None else []
-    return len(rows), names
-
-
 def note_outage(conn: sqlite3.Connection, destination: str, why: str | None, now: float) -> None:
     """Write down that a destination is out of use and why, or with None that it is back."""
     conn.execute("DELETE FROM outage WHERE destination = ?", (destination,))

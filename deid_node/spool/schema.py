@@ -215,7 +215,16 @@ CREATE TABLE repair (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES, _SEALED, _DIGESTS, _REPAIRS)
+# See `handing`: the destination that an entry is a fallback for.
+_STANDS_FOR: Final = """
+ALTER TABLE delivery ADD COLUMN stands_for TEXT NOT NULL DEFAULT '';
+CREATE INDEX delivery_lent ON delivery(stands_for) WHERE stands_for <> '';
+"""
+
+MIGRATIONS: Final = (
+    *(_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES),
+    *(_SEALED, _DIGESTS, _REPAIRS, _STANDS_FOR),
+)
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deid_node.errors import SpoolError
-from deid_node.spool import ledger, passing, schema
+from deid_node.spool import handing, ledger, passing, schema
 from deid_node.spool.content import former_digest_of
 from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.desk import Desk
@@ -247,13 +247,18 @@ class Spool:
         """Hand the oldest waiting entries of a destination to another one; returns how many."""
         now, keeps = time.time(), self._keep_s > 0
         count, names = self._writer.run(
-            Work(lambda conn: ledger.reroute(conn, destination, to, why, limit, now, keeps))
+            Work(lambda conn: handing.reroute(conn, destination, to, why, limit, now, keeps))
         )
         for name in names:
             self.unlink(place(name))
         if count:
             self.ring(to)
         return count
+
+    def take_back(self, destination: str, limit: int) -> int:
+        """Give a destination back what its fallbacks have not delivered; returns how many."""
+        now = time.time()
+        return self._writer.run(Work(lambda conn: handing.take_back(conn, destination, limit, now)))
 
     def purge(self) -> int:
         """Remove the files that were kept for long enough after their last delivery."""

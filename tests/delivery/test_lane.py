@@ -296,6 +296,53 @@ def test_entries_go_to_the_fallback_when_the_destination_is_out_for_long(spool: 
     assert {row.why for row in spool.desk.queue()} == set()
 
 
+def test_what_the_fallback_cannot_take_goes_back_when_the_destination_is_back(spool: Spool) -> None:
+    for number in range(10):
+        put(spool, number)
+    out = threading.Event()
+    out.set()
+
+    def die_while_out() -> None:
+        if out.is_set():
+            raise UnusableError("cannot connect")
+
+    destination = FakeDestination(
+        "a", entering=die_while_out, probing=lambda: "cannot connect" if out.is_set() else None
+    )
+    first = Lane(spool, destination, replace(QUICK, fallback=("b",), fallback_after_s=0.05))
+    other = FakeDestination("b", script=lambda entry: Held("not-sendable") if entry.item > 4 else Delivered())
+
+    first.start()
+    with running(spool, other):
+        wait_for_counts(spool, "b", delivered=4, held=6)
+        out.clear()
+        wait_for_counts(spool, "a", rerouted=4, delivered=6)
+    assert first.stop(10)
+
+    assert counts(spool, "b") == {"delivered": 4}
+    assert spool.desk.queue() == []
+
+
+def test_a_destination_that_answers_probes_and_takes_nothing_gets_one_entry_back_as_a_trial(
+    spool: Spool,
+) -> None:
+    for number in range(5):
+        put(spool, number)
+    broken = FakeDestination("a", script=lambda _: Deferred("A700"))
+    policy = replace(QUICK, first_pause_s=0.2, longest_pause_s=0.2, fallback=("b",), fallback_after_s=0.05)
+    first = Lane(spool, broken, policy, chance=lambda: 1.0)
+
+    first.start()
+    with running(spool, FakeDestination("b", script=lambda _: Held("not-sendable"))):
+        wait_for(lambda: counts(spool, "b").get("held", 0) >= 4, "nearly all are held by the fallback")
+        probes = broken.probes
+        wait_for(lambda: broken.probes > probes + 2, "more probes")
+        assert counts(spool, "b").get("held", 0) >= 3  # one is on trial, one may be on its way back
+    assert first.stop(10)
+
+    assert sum(counts(spool, "a").values()) == 5  # none is lost on the way
+
+
 def test_a_damaged_object_is_held_and_its_neighbours_are_sent(spool: Spool) -> None:
     for number in range(3):
         put(spool, number)

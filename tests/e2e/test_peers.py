@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -14,7 +15,7 @@ from pynetdicom import AE
 
 from tests.e2e.objects import ENCAPSULATED, NATIVE, assert_deidentified, pixel_digests, series
 from tests.e2e.running import AE_TITLE, RunningNode, ae_destination, running
-from tests.peers import ENVIRONMENT, LOOPBACK, orthanc, require, run, storescp, wait_for
+from tests.peers import ENVIRONMENT, LOOPBACK, free_port, orthanc, require, run, storescp, wait_for
 
 pytestmark = pytest.mark.peer
 
@@ -223,3 +224,31 @@ def test_a_stopped_node_ends_with_success_and_says_nothing_of_the_patient(tmp_pa
 
     assert status == os.EX_OK
     assert not [word for word in ("Quellwasser", "Ottilie", "PID-7749", str(sent[0])) if word in log]
+
+
+def test_what_a_fallback_does_not_accept_goes_to_the_archive_when_it_is_back(tmp_path: Path) -> None:
+    compressed = series(tmp_path / "in", 3, transfer_syntax_uid="1.2.840.10008.1.2.4.50")
+    archive_port = free_port()
+    destinations = (
+        f'{ae_destination(archive_port)}fallback = ["second"]\nfallback_after_s = 0.2\n'
+        "first_pause_s = 0.1\nlongest_pause_s = 0.5\n"
+        '[destinations.second]\nkind = "ae"\nae_title = "DOWN"\n'
+    )
+    routes = '[routes.all]\ncalled = ["DEIDNODE"]\ndestinations = ["down"]\n'
+
+    with storescp(tmp_path / "second") as port:  # without +xa: nothing compressed is accepted
+        text = f'{routes}{destinations}host = "{LOOPBACK}"\nport = {port}\n'
+        with running(tmp_path / "node", text) as node:
+            _storescu(node, compressed, "-xy")
+            wait_for(lambda: _held_for(node, "second") == 3, "the fallback holds what it does not accept")
+            with storescp(tmp_path / "archive", "+xa", port=archive_port):
+                arrived = _wait_for_files(tmp_path / "archive", 3)
+                wait_for(lambda: "Nothing waits" in node.command("queue", "list").stdout, "nothing waits")
+
+    assert pixel_digests(arrived) == pixel_digests(compressed)
+
+
+def _held_for(node: RunningNode, destination: str) -> int:
+    said = node.command("status", "--state", "held", "--json").stdout
+    counted: int = json.loads(said)["destinations"].get(destination, {}).get("held", 0)
+    return counted

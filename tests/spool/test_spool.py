@@ -27,6 +27,7 @@ from deid_node.spool import (
     Spool,
     open_checked,
 )
+from deid_node.spool.desk import Selection
 from deid_node.spool.schema import VERSION
 from tests.spool.objects import META, dataset, heading, objects_in, put, summary
 
@@ -356,6 +357,73 @@ def test_rerouted_entries_go_to_the_other_destination_and_not_back(spool: Spool)
     assert (handed, back) == (2, 0)
     assert states(spool, "a") == {"rerouted": 2}
     assert states(spool, "b") == {"pending": 2}
+
+
+def test_what_a_fallback_has_not_delivered_can_be_taken_back_and_handed_on_again(spool: Spool) -> None:
+    for number in range(4):
+        put(spool, number, destinations=("a",))
+    spool.reroute("a", "b", "cannot connect", 10)
+    sent, held, leased = spool.claim("b", 3)
+    spool.settle(sent, Delivered())
+    spool.settle(held, Held("not-sendable"))
+    spool.flush()
+
+    back = spool.take_back("a", 10)
+    again = spool.take_back("a", 10)
+
+    assert (back, again) == (2, 0)
+    assert states(spool, "a") == {"rerouted": 2, "pending": 2}
+    assert states(spool, "b") == {"delivered": 1, "leased": 1}
+    assert spool.reroute("a", "b", "cannot connect", 10) == 2
+    spool.settle(leased, Released())
+    spool.flush()
+    assert states(spool, "b") == {"delivered": 1, "pending": 3}
+
+
+def test_what_a_fallback_gets_by_its_route_is_not_taken_from_it(spool: Spool) -> None:
+    put(spool, 1, destinations=("a", "b"))
+    spool.reroute("a", "b", "cannot connect", 10)
+
+    assert spool.take_back("a", 10) == 0
+    assert states(spool, "b") == {"pending": 1}
+
+
+def test_the_fallback_of_a_fallback_gives_back_to_the_first(spool: Spool) -> None:
+    put(spool, 1, destinations=("a",))
+    spool.reroute("a", "b", "cannot connect", 10)
+    spool.reroute("b", "c", "cannot connect", 10)
+
+    assert spool.take_back("b", 10) == 0
+    assert spool.take_back("a", 10) == 1
+    assert (states(spool, "a"), states(spool, "b")) == ({"pending": 1}, {"rerouted": 1})
+
+
+def test_a_moved_entry_stays_where_it_was_put(spool: Spool) -> None:
+    put(spool, 1, destinations=("a",))
+    put(spool, 2, destinations=("a", "c"))
+    (second,) = spool.claim("c", 1)
+    spool.settle(second, Delivered())
+    spool.reroute("a", "b", "cannot connect", 1)
+    spool.flush()
+
+    from_fallback = spool.desk.move(Selection(destination="b"), "c")
+    had_it = spool.desk.move(Selection(destination="a"), "c")
+
+    assert (from_fallback, had_it) == (1, 1)
+    assert spool.take_back("a", 10) == 0
+    assert states(spool, "c") == {"pending": 1, "delivered": 1}
+    assert len(objects_in(spool.folder)) == 1
+    assert spool.desk.move(Selection(destination="c"), "c") == 0
+
+
+def test_what_was_given_up_somewhere_is_tried_there_when_it_is_moved_there(spool: Spool) -> None:
+    put(spool, 1, destinations=("a", "b"))
+    spool.desk.drop(Selection(destination="b"))
+
+    spool.desk.move(Selection(destination="a"), "b")
+
+    assert states(spool, "b") == {"pending": 1}
+    assert states(spool, "a") == {"rerouted": 1}
 
 
 def test_what_has_waited_too_long_is_held(spool: Spool) -> None:
