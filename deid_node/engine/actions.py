@@ -21,7 +21,7 @@ from deid_node.engine.scan import Element
 from deid_node.engine.values import ValueFunction, asks_others, value_function
 from deid_node.errors import Fault, Malformed, ObjectRefused, Rejected
 from deid_node.profile.procedure import Action, Call, Dummies, Rule, Table
-from deid_node.profile.protected import PROTECTED
+from deid_node.profile.protected import PROTECTED, makes_text
 from deid_node.standard.dictionary import attribute, is_registered_uid, keyword_of, tag_text
 
 _TEXT_VRS: Final = frozenset("LO SH ST LT UT UC".split())
@@ -29,6 +29,7 @@ _ONE_VALUE: Final = frozenset("ST LT UT".split())
 _GUARDED_VRS: Final = frozenset("UR AE CS IS DS".split())
 # Of these only a value that is the identifier itself is one: 5 may stand in 0.5.
 _NUMBER_TEXTS: Final = frozenset("IS DS".split())
+_WRITABLE: Final = _TEXT_VRS | frozenset("AE AS CS DA DS DT IS PN TM UI UR".split())
 _BINARY_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 _OF_TIMES: Final = b"0123456789.:- \\\0"
 _LONGEST_SHORT_VALUE: Final = 0xFFFE
@@ -81,11 +82,7 @@ def compile_rule(plan: Plan, code: int, vr: str, rule: Rule) -> Entry:
 
 def _function(code: int, vr: str, call: Call) -> Entry:
     """Return the entry for a function."""
-    if (
-        vr == "UN"
-        and code >> 32 & 1
-        and (call.name == "set" or call.params.get("of") or call.params.get("by"))
-    ):
+    if code >> 32 & 1 and vr not in _WRITABLE and makes_text(call):
         return _Text("LO", value_function(call), asks_others(call))
     return _Value(vr, value_function(call), asks_others(call))
 
@@ -425,7 +422,7 @@ class _Value:
 
 
 class _Text(_Value):
-    """A template that is written into a private element of unknown VR; it becomes a text (PS3.5 7.8)."""
+    """A text that is written into a private element, which becomes LO: its own VR is binary or unknown."""
 
     __slots__ = ()
 

@@ -69,8 +69,9 @@ def apply_to_values(
         result = function.apply("\\".join(values), params, context)
         return None if result is Outcome.REMOVE else [text_of(result)]
     made: list[str] = []
+    from_others = name == "lookup" and bool(attributes_of(params.get("by")))
     for value in values:
-        result = function.apply(value, params, context) if value else ""
+        result = function.apply(value, params, context) if value or from_others else ""
         if result is Outcome.REMOVE:
             return None
         if result is not Outcome.DROP:

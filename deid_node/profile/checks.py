@@ -18,7 +18,7 @@ from deid_node.profile.lookup import Lookup, table_date
 from deid_node.profile.params import attributes_of
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
-from deid_node.profile.protected import PROTECTED, cannot_apply, empties
+from deid_node.profile.protected import PROTECTED, cannot_apply_to, empties
 from deid_node.profile.selector import Kind
 from deid_node.profile.template import Field, Template
 from deid_node.standard import dictionary, iod
@@ -216,4 +216,4 @@ def _row_notes(row: Row) -> Iterator[str]:
 
 def _is_unfit(row: Row, tag: int) -> bool:
     vr = dictionary.vr_of(tag)
-    return vr != "SQ" and bool(cannot_apply(vr, row.action, row.call))
+    return vr != "SQ" and bool(cannot_apply_to(tag, row.action, row.call))

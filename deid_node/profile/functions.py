@@ -50,9 +50,7 @@ _FIT: Final = Param(
     params.one_of("fail", "truncate", "remove"), "fail", "what to do with a result too long for the VR"
 )
 _KEY: Final = Param(params.secret_name, "", "name of a secret of the node; empty means the project key")
-_OF: Final = Param(
-    params.attribute, 0, "attribute whose value is taken; left out: that of the attribute itself"
-)
+_OF: Final = Param(params.attribute, 0, "attribute whose value is taken; left out: the own one")
 _PER: Final = Param(
     params.one_of("patient", "study", "series", "instance"), "patient", "what shares one result"
 )
@@ -152,6 +150,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                     params.one_of("aes-siv", "aes-gcm", "aes-cbc"), "aes-siv", "aes-siv gives equal for equal"
                 ),
                 "key": _KEY,
+                "of": _OF,
                 "fit": _FIT,
             },
             _HASH_VRS - {"UI", "CS", "DA", "DT", "TM", "IS", "DS", "AS", "AE"},
@@ -302,8 +301,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                 "by": Param(
                     params.attributes,
                     (),
-                    "attribute that is looked up, or a list for a table with several keys; left out: the"
-                    " attribute itself",
+                    "attribute that is looked up, or a list for several keys; left out: the attribute itself",
                 ),
                 "missing": Param(
                     params.one_of("reject", "hold", "empty", "remove", "hash", "keep"),

@@ -16,7 +16,7 @@ from typing import Final
 from deid_node.profile.language import Row, Scope
 from deid_node.profile.layers import Layer, Ranked, State, Symbol, layer, path_of
 from deid_node.profile.procedure import Action, Rule, Table
-from deid_node.profile.protected import PROTECTED, cannot_apply, empties
+from deid_node.profile.protected import PROTECTED, cannot_apply_to, empties
 from deid_node.standard import dictionary, iod
 from deid_node.standard.iod import TYPES
 
@@ -169,7 +169,7 @@ class Overlay:
         for tag, row in rows.tags.items():
             if tag in PROTECTED and row.action not in (Action.K, Action.R):
                 continue
-            unfit = cannot_apply(dictionary.vr_of(tag), row.action, row.call)
+            unfit = cannot_apply_to(tag, row.action, row.call)
             if not unfit:
                 found[tag] = self._rule(row, tag, on_top)
             elif tag in _sequences():

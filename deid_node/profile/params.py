@@ -15,8 +15,7 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile import names
-from deid_node.profile.template import Template
-from deid_node.standard import dictionary
+from deid_node.profile.template import Template, named_tag
 
 Reader = Callable[[object], object]
 
@@ -99,8 +98,8 @@ def one_of(*words: str) -> Reader:
 
 
 def attribute(value: object) -> int:
-    """Read the keyword of an attribute; returns its tag."""
-    tag = dictionary.tag_of(text(value))
+    """Read the keyword of an attribute, or its tag; returns the tag."""
+    tag = named_tag(text(value))
     if tag is None:
         raise ValueError(f"expected the keyword of an attribute{names.nearest_keyword(str(value))}")
     return tag

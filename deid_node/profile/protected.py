@@ -85,16 +85,25 @@ def problem(tag: int, action: Action, call: Call | None) -> str:
         return f"{name} is not of the dataset: command set and file meta information are always made new"
     if tag in PROTECTED and action not in (Action.K, Action.R):
         return f"{name} is needed to read the object and always kept; write K, or R to reject what has it"
-    template = call.params.get("template") if call is not None else None
-    makes = call is not None and (template is not None or call.params.get("of") or call.params.get("by"))
-    vr = dictionary.written_vr(tag) if makes else dictionary.vr_of(tag)
-    unfit = cannot_apply(vr, action, call)
+    unfit = cannot_apply_to(tag, action, call)
     if unfit:
         return f"{name}: {unfit}"
+    template = call.params.get("template") if call is not None else None
     if isinstance(template, Template) and all(isinstance(part, str) for part in template.parts):
-        wrong = value_problem(vr, "".join(map(str, template.parts)))
+        wrong = value_problem(dictionary.written_vr(tag), "".join(map(str, template.parts)))
         return f"{name}: {wrong}" if wrong else ""
     return ""
+
+
+def cannot_apply_to(tag: int, action: Action, call: Call | None) -> str:
+    """Return why what a row does cannot be done to an attribute, empty if it can."""
+    makes = call is not None and makes_text(call)
+    return cannot_apply(dictionary.written_vr(tag) if makes else dictionary.vr_of(tag), action, call)
+
+
+def makes_text(call: Call) -> bool:
+    """Tell whether a function makes a text of other things than the value of the attribute itself."""
+    return "template" in call.params or bool(call.params.get("of") or call.params.get("by"))
 
 
 def cannot_apply(vr: str, action: Action, call: Call | None) -> str:

@@ -137,7 +137,7 @@ def _field(inner: str, text: str) -> Field:
     name, *arguments = inner.split(":")
     kind = FIELDS.get(name)
     if kind is None:
-        tag = _tag(name)
+        tag = named_tag(name)
         if tag is None or arguments:
             near = names.did_you_mean(name, (*FIELDS, *dictionary.keywords()))
             raise ProfileError(f"Template {text!r}: {{{inner}}} is no field{near}")
@@ -165,7 +165,7 @@ def _filled(name: str, kind: FieldKind, given: list[str], text: str) -> Field:
 
 
 def _known_tag(value: str, text: str) -> int:
-    tag = _tag(value)
+    tag = named_tag(value)
     if tag is None:
         near = names.nearest_keyword(value)
         raise ProfileError(f"Template {text!r}: {value!r} is no attribute{near}")
@@ -179,6 +179,7 @@ def _count(value: str, text: str, *, signed: bool) -> int:
     return int(value)
 
 
-def _tag(text: str) -> int | None:
+def named_tag(text: str) -> int | None:
+    """Return the tag of an attribute by its keyword or its digits, None when there is none."""
     digits = re.fullmatch(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", text)
     return int(digits[1] + digits[2], 16) if digits else dictionary.tag_of(text)

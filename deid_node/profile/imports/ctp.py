@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deid_node.errors import ProfileError
+from deid_node.profile import names
 from deid_node.profile.imports import ctp_functions, ctp_rsna, ctp_script
-from deid_node.profile.imports.ctp_actions import CTP_FUNCTIONS, Action, table_name
+from deid_node.profile.imports.ctp_actions import CTP_FUNCTIONS, Action
+from deid_node.profile.imports.ctp_branches import Case
 from deid_node.profile.imports.ctp_functions import Call
-from deid_node.profile.imports.ctp_lookup import NEW, OLD, csv_of, read_lookup_table
-from deid_node.profile.imports.ctp_said import NotSaid, Said
+from deid_node.profile.imports.ctp_lookup import NEW, OLD, csv_of, read_lookup_table, table_name
+from deid_node.profile.imports.ctp_said import LookedUp, NotSaid, Said
 from deid_node.profile.imports.ctp_script import Element, Script
 from deid_node.profile.imports.draft import Draft, Written, does
-from deid_node.profile.imports.fitting import set_value
 from deid_node.profile.imports.imported import Imported, LookupFile, Options
 from deid_node.profile.procedure import DateChange
 from deid_node.profile.protected import PROTECTED
@@ -127,7 +128,8 @@ class _Writing:
             {*_KEPT_GROUPS, *(group for group, _ in script.keeps)} if not is_rsna else set[str]()
         )
         self.options = options
-        self.lookups: dict[str, int] = {}
+        self.lookups: dict[str, tuple[int, LookedUp]] = {}
+        self.notes: dict[str, list[Element]] = {}
         self.stamps: dict[str, object] = {}
         self.keyed = False
 
@@ -149,12 +151,22 @@ class _Writing:
             self._write_element(element)
         if not self.is_rsna:
             self._write_globals()
+        self._write_notes()
         self._write_lookups()
         self._write_head()
         if self.draft.shifts_dates:
             self.stamps.setdefault("dates", "modified")
         if self.stamps:
             self.draft.tables["stamps"] = self.stamps
+
+    def _write_notes(self) -> None:
+        """Say once what holds for several elements."""
+        for note, elements in self.notes.items():
+            if len(elements) == 1:
+                self.draft.warn(elements[0].line, f"{elements[0].source}: {note}")
+                continue
+            lines = ", ".join(str(element.line) for element in elements)
+            self.draft.warnings.append(f"{self.draft.file} lines {lines}: {note}")
 
     def _write_head(self) -> None:
         tool = "RSNA's Anonymizer" if self.is_rsna else "CTP's DICOM anonymizer"
@@ -177,25 +189,50 @@ class _Writing:
             self.draft.leave_out(element.line, element.source, f"{error}; removed instead")
             self._add(element, "X", f"{element.action}: {error}")
             return
-        self._tell(element, said)
-        for kind in said.lookups:
-            self.lookups.setdefault(kind, element.line)
-        self._add(element, said.written)
-        if said.inserts:
-            self._insert(element, said.written)
-
-    def _insert(self, element: Element, written: Written) -> None:
-        """Write a value where the attribute is absent; what is made of the own value has none there."""
-        value = _inserted(written)
-        if value is not None:
-            self.draft.insert(element.selector, value, element.line, element.source)
-        elif does(written) == "cases" or (isinstance(written, Mapping) and "by" in written):
-            why = "nothing is written where the attribute is absent; write a [set] value"
+        if not self._fits_tables(said):
+            why = "a lookup table has one kind of keys; removed instead"
             self.draft.leave_out(element.line, element.source, why)
+            self._add(element, "X")
+            return
+        for kind, looked_up in said.lookups.items():
+            self.lookups.setdefault(kind, (element.line, looked_up))
+        self._add(element, said.written)
+        self._insert(element, said.written, action)
+        self._tell(element, said)
+
+    def _fits_tables(self, said: Said) -> bool:
+        known = {kind: looked_up for kind, (_, looked_up) in self.lookups.items()}
+        return all(known.get(kind, one) == one for kind, one in said.lookups.items())
+
+    def _insert(self, element: Element, written: Written, action: Action) -> None:
+        """Write a value where the attribute is absent."""
+        try:
+            found = action.absent()
+        except (NotSaid, ValueError) as error:
+            self.draft.leave_out(element.line, element.source, f"{error}; not written where it is absent")
+            return
+        for case in found:
+            if "action" in case:
+                self._reject(element, case)
+        cases = [case for case in found if "action" not in case]
+        if not cases:
+            return
+        makes_plain = written == "Z" or (isinstance(written, Mapping) and "value" in written)
+        if len(cases) == 1 and "when" not in cases[0]:
+            one: Case = cases[0] if makes_plain else {**cases[0], "only_absent": True}
+            value: Written = str(one["value"]) if list(one) == ["value"] else one
+        else:
+            value = [{**case, "only_absent": True} for case in cases]
+        self.draft.insert(element.selector, value, element.line, element.source)
+
+    def _reject(self, element: Element, case: Mapping[str, object]) -> None:
+        absent = f"not exists({names.written(element.tag)})" if element.tag is not None else ""
+        when = " and ".join(f"({one})" for one in (absent, case.get("when")) if one)
+        self.draft.gates.append(("reject", {"when": when, "because": case["because"]}))
 
     def _tell(self, element: Element, said: Said) -> None:
-        for note in said.notes:
-            self.draft.warn(element.line, f"{element.source}: {note}")
+        for note in dict.fromkeys(said.notes):
+            self.notes.setdefault(note, []).append(element)
         for lost in said.lost:
             self.draft.leave_out(element.line, element.source, lost)
 
@@ -273,11 +310,13 @@ class _Writing:
         known = read_lookup_table(source, self.options.lookup_file) if source is not None else {}
         if source is not None and not self.lookups:
             self.draft.warn(0, f"no action looks anything up in {self.options.lookup_file}")
-        for kind, line in self.lookups.items():
+        for kind, (line, looked_up) in self.lookups.items():
             name, rows = table_name(kind), known.get(kind.strip(), {})
             file = f"{self.draft.name}-{name}.csv"
-            self.draft.tables[f"tables.{name}"] = {"file": file, "key": OLD, "value": NEW}
-            self.draft.lookups.append(LookupFile(file, csv_of(rows)))
+            key = list(looked_up.keys) or OLD
+            self.draft.tables[f"tables.{name}"] = {"file": file, "key": key, "value": NEW}
+            text, unfit = csv_of(rows, looked_up)
+            self.draft.lookups.append(LookupFile(file, text))
             empty = sum(not new for new in rows.values())
             why = ""
             if not rows:
@@ -286,6 +325,11 @@ class _Writing:
                 why += " tool's lookup table with --lookup-table; until then such objects are rejected"
             elif empty:
                 why = f"{empty} rows without a replacement count as not there"
+            if unfit:
+                what = "keys" if looked_up.keys else "dates month/day/year"
+                why = "; ".join(
+                    [*([why] if why else []), f"{unfit} rows with other {what} count as not there"]
+                )
             if why:
                 self.draft.leave_out(line, f"lookup table {kind}", why)
 
@@ -294,7 +338,7 @@ class _Writing:
         if element.tag == _METHOD and 0 < len(value) <= _LONGEST_METHOD and "\\" not in value:
             self.stamps["method"] = value
         elif element.tag == _METHOD_CODES and value:
-            codes = [code.strip() for code in value.split("/") if code.strip()]
+            codes = [code.strip() for code in value.split("/") if code.strip().lower() not in ("", "reset")]
             self.stamps["codes"] = [code for code in codes if code in method_codes()]
             for code in codes:
                 if code not in method_codes():
@@ -304,15 +348,3 @@ class _Writing:
         elif element.tag != _IDENTITY_REMOVED or value != "YES":
             keyword = dictionary.keyword_of(element.tag or 0)
             self.draft.warn(element.line, f"{element.source}: deid_node stamps {keyword} itself")
-
-
-def _inserted(written: Written) -> Written | None:
-    """Return the [set] value for a row, None when it has none: what is made of the own value."""
-    if written == "Z":
-        return ""
-    if not isinstance(written, Mapping):
-        return None
-    if "value" in written:
-        return set_value(written)
-    looked_up = "by" in written and not written.keys() & {"missing", "default"}
-    return f"{{lookup:{written['table']}:{written['by']}}}" if looked_up else None

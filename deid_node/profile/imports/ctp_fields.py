@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from deid_node.profile.imports.ctp_functions import Call
+from deid_node.profile.imports.ctp_lookup import table_name
 from deid_node.profile.imports.ctp_said import NotSaid
 from deid_node.profile.imports.draft import as_template
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 DIGITS_OF_MD5: Final = 39
 NAME_DIGITS: Final = 4
 COUNTED_DIGITS: Final = 6
-LONGEST_MASK: Final = 64
+_LONGEST_CUT: Final = 1024
 NOT_COUNTED: Final = "numbers are not counted up; keyed digits instead"
 _LONGEST_NUMBER: Final = 9
 
@@ -31,12 +32,20 @@ def _param(action: Action, call: Call) -> str:
     return as_template(action.param(call.argument(0)))
 
 
-def truncated(action: Action, call: Call) -> str:
-    """Return the first characters of an attribute."""
-    length = action.number(call, 1, 0)
-    if not 1 <= length <= LONGEST_MASK:
-        raise NotSaid(f"@truncate to something else than the first 1 to {LONGEST_MASK} characters")
-    return f"{{mask:{'*' * length}:{action.attribute(call.argument(0))}}}"
+def _truncated(action: Action, call: Call) -> str:
+    return f"{{cut:{action.number(call, 1, _LONGEST_CUT)}:{action.attribute(call.argument(0))}}}"
+
+
+def _path_element(action: Action, call: Call) -> str:
+    return f"{{part:/:{action.number(call, 1, _LONGEST_CUT)}:{action.attribute(call.argument(0))}}}"
+
+
+def _interval(action: Action, call: Call) -> str:
+    if call.argument(3):
+        raise NotSaid("@dateinterval with a date of origin cannot stand beside text")
+    action.said.looks_up(call.argument(1), dates=True)
+    of, by = action.attribute(call.argument(0)), action.attribute(call.argument(2))
+    return f"{{interval:{table_name(call.argument(1))}:{of}:{by}}}"
 
 
 def _hash_field(of: int, length: int, default: int) -> Callable[[Action, Call], str]:
@@ -78,6 +87,18 @@ def _today(action: Action, call: Call) -> str:
     return f"{{today:{separator}}}" if separator else "{today}"
 
 
+def _now(action: Action, call: Call) -> str:
+    separator = call.argument(0)
+    if "{" in separator or "}" in separator:
+        raise NotSaid(f"@time with {separator!r} between its parts")
+    if action.vr in ("DA", "DT"):
+        raise NotSaid("a time is no date")
+    if action.vr == "TM":
+        separator = ""  # the only form that the VR has (PS3.5 6.2)
+    action.said.notes.append("the time of the de-identification; results differ from run to run")
+    return f"{{now:{separator}}}" if separator else "{now}"
+
+
 def _uid_field(action: Action, call: Call) -> str:
     return f"{{uid:{action.attribute(call.argument(1))}}}"
 
@@ -86,12 +107,15 @@ FIELDS: Final[dict[str, Callable[[Action, Call], str]]] = {
     "param": _param,
     "contents": original,
     "value": original,
-    "truncate": truncated,
+    "truncate": _truncated,
     "hash": _hash_field(0, 1, 16),
     "hashname": _hash_field(0, 1, NAME_DIGITS),
     "hashptid": _hash_field(1, 2, 16),
     "hashuid": _uid_field,
     "integer": _integer_field,
     "initials": initials_field,
+    "pathelement": _path_element,
+    "dateinterval": _interval,
     "date": _today,
+    "time": _now,
 }

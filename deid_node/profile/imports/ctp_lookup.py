@@ -10,13 +10,16 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Final
 
 from deid_node.errors import ProfileError
+from deid_node.profile.imports.ctp_said import LookedUp
 from deid_node.profile.places import Place
 
 OLD, NEW = "old", "new"
 _MOST_STEPS: Final = 10
+_AMERICAN_DATE: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 _ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _END_OF_KEY: Final = re.compile(r"(?:[^\\=:\s]|\\.)*")
 _SEPARATOR: Final = re.compile(r"\s*[=:]?\s*")
@@ -51,13 +54,35 @@ def read_lookup_table(text: str, file: str) -> Mapping[str, Mapping[str, str]]:
     return tables
 
 
-def csv_of(rows: Mapping[str, str]) -> str:
-    """Return a lookup table as the text of a CSV file (RFC 4180)."""
+def table_name(kind: str) -> str:
+    """Return the name of the table for a key type."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", kind.strip()).strip("-") or "lookup"
+
+
+def csv_of(rows: Mapping[str, str], looked_up: LookedUp) -> tuple[str, int]:
+    """Return a lookup table as the text of a CSV file (RFC 4180), and how many rows do not fit it."""
+    keys = looked_up.keys or (OLD,)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((OLD, NEW))
-    writer.writerows(sorted(rows.items()))
-    return text.getvalue()
+    writer.writerow((*keys, NEW))
+    unfit = 0
+    for old, new in sorted(rows.items()):
+        parts = [part.strip() for part in old.split("|")] if looked_up.keys else [old]
+        new = _iso(new) if looked_up.dates and new else new
+        if len(parts) == len(keys) and (new or not rows[old]):
+            writer.writerow((*parts, new))
+        else:
+            unfit += 1
+    return text.getvalue(), unfit
+
+
+def _iso(text: str) -> str:
+    """Return a date month/day/year as ISO 8601 says, empty when it is none."""
+    found = _AMERICAN_DATE.fullmatch(text)
+    try:
+        return date(int(found[3]), int(found[1]), int(found[2])).isoformat() if found is not None else ""
+    except ValueError:
+        return ""
 
 
 def properties(text: str) -> Iterator[tuple[str, str, int]]:

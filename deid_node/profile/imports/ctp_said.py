@@ -12,6 +12,14 @@ class NotSaid(Exception):
 
 
 @dataclass(slots=True)
+class LookedUp:
+    """How a lookup table is read: the attributes that are the key together, none for one; its dates."""
+
+    keys: tuple[str, ...] = ()
+    dates: bool = False
+
+
+@dataclass(slots=True)
 class Said:
     """What an action becomes.
 
@@ -23,4 +31,8 @@ class Said:
     inserts: bool = False
     notes: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    lookups: list[str] = field(default_factory=list)
+    lookups: dict[str, LookedUp] = field(default_factory=dict)
+
+    def looks_up(self, kind: str, keys: tuple[str, ...] = (), *, dates: bool = False) -> None:
+        """Note a key type that is looked up."""
+        self.lookups[kind] = LookedUp(keys, dates)

@@ -19,6 +19,8 @@ _MD5_DIGITS: Final = 32
 _PSEUDONYM: Final = 16
 _DIGITS: Final = 78
 _DAY: Final = 8
+_TIME: Final = 6
+_DAYS: Final = 8  # a sign, and all days of the calendar
 
 
 def value_row(template: str, vr: str) -> Written:
@@ -55,6 +57,12 @@ def _length(part: str | Field) -> int:
         return part.length or _DIGITS
     if part.name == "today":
         return _DAY + 2 * len(part.argument)
+    if part.name == "now":
+        return _TIME + 2 * len(part.argument)
+    if part.name == "interval":
+        return _DAYS
+    if part.name == "cut":
+        return abs(part.length)
     if part.name == "mask":
         return len(part.argument)
     if part.name == "original" and part.tag is not None:

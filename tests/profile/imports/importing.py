@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, time
 from io import BytesIO
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from deid_node.profile.imports import Imported, Options
 from deid_node.profile.procedure import Procedure
 from tests.rewriting import pseudonyms
 
-TODAY = date(2026, 1, 1)
+TODAY, NOW = date(2026, 1, 1), time(14, 30, 59)
 Edit = Callable[[Dataset], object]
 
 
@@ -54,7 +54,9 @@ def run(result: Imported, folder: Path, edit: Edit = lambda ds: None, file: str 
 def rewritten(deidentifier: Deidentifier, content: bytes) -> Dataset:
     """Return the de-identified object of a file."""
     part10 = read_part10(BytesIO(content))
-    rewriting = deidentifier.begin(transfer_syntax_uid=part10.transfer_syntax_uid, today=TODAY)
+    rewriting = deidentifier.begin(
+        transfer_syntax_uid=part10.transfer_syntax_uid, today=TODAY, time_of_day=NOW
+    )
     out = bytearray()
 
     def take(new: Deidentified | None) -> None:

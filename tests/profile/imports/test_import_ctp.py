@@ -208,8 +208,34 @@ def test_a_private_element_with_an_action_stays_with_its_creator(tmp_path: Path)
             "00081030 @param(@SITEID)-@contents(PatientID)",
             '{ do = "set", value = "77-{PatientID}", fit = "truncate" }',
         ),
-        ("00081030 @value(Modality)/@truncate(PatientID,3)", '{ value = "{Modality}/{mask:***:PatientID}" }'),
-        ("00081030 @truncate(this,5)", '{ do = "mask", mask = "*****" }'),
+        ("00081030 @value(Modality)/@truncate(PatientID,3)", '{ value = "{Modality}/{cut:3:PatientID}" }'),
+        ("00081030 @truncate(this,5)", '{ do = "cut", to = 5 }'),
+        ("00081030 @truncate(this,-4)", '{ do = "cut", to = -4 }'),
+        ("00081030 @truncate(this,0)", '"Z"'),
+        ("00081030 @truncate(PatientID,3)", '{ do = "cut", to = 3, of = "PatientID" }'),
+        ("00081030 @uppercase(PatientID)", '{ do = "case", to = "upper", of = "PatientID" }'),
+        ("00081030 @time()", '{ value = "{now}" }'),
+        ("00081030 at @time(:)", '{ value = "at {now::}" }'),
+        ("00080030 @time(:)", '{ value = "{now}" }'),
+        ("00081030 @pathelement(this,-1)", '{ do = "part", at = -1, missing = "keep" }'),
+        (
+            "00081030 P@pathelement(PatientID,1)",
+            '{ do = "set", value = "P{part:/:1:PatientID}", fit = "truncate" }',
+        ),
+        ('00081030 @contents(this,"\\W+")', r'{ do = "replace", pattern = "\\W+", with = "" }'),
+        (
+            '00081030 @contents(PatientID,"(.)C","$1-")',
+            r'{ do = "replace", pattern = "(.)C", with = "\\1-", of = "PatientID", fit = "truncate" }',
+        ),
+        (
+            "00080020 @incrementdate(ContentDate,-3)",
+            '{ do = "date_shift", duration = "-P3D", of = "ContentDate" }',
+        ),
+        ("00080020 @incrementdate(this,Enter your date offset)", '"Z"'),
+        ("00080020 @incrementdate(this,@NOWHERE)", '"Z"'),
+        ("00080020 @modifydate(this,*,*,15)", '{ do = "date_set", day = 15 }'),
+        ("00080020 @modifydate(this,2000,1,1)", '{ do = "date_set", year = 2000, month = 1, day = 1 }'),
+        ("00080020 @modifydate(this,*,*,*)", '"K"'),
         ("00081030 @uppercase(this)", '{ do = "case", to = "upper" }'),
         ("00081030 @lowercase(this)", '{ do = "case", to = "lower" }'),
         ("00081030 @encrypt(this,@KEY)", '{ do = "encrypt", fit = "remove" }'),
@@ -248,7 +274,12 @@ def test_what_actions_become(action: str, row: str) -> None:
     keyword = {"00081030": "StudyDescription", "00101010": "PatientAge", "00100030": "PatientBirthDate"}
     keyword |= {"00100020": "PatientID", "00100010": "PatientName", "00120040": "ClinicalTrialSubjectID"}
     keyword |= {"00104000": "PatientComments"}
-    keyword |= {"00080018": "SOPInstanceUID", "00080020": "StudyDate", "00081115": "ReferencedSeriesSequence"}
+    keyword |= {
+        "00080018": "SOPInstanceUID",
+        "00080020": "StudyDate",
+        "00080030": "StudyTime",
+        "00081115": "ReferencedSeriesSequence",
+    }
 
     assert row_of(result, keyword[action[:8]]) == row
     assert not result.left_out
@@ -257,18 +288,20 @@ def test_what_actions_become(action: str, row: str) -> None:
 @pytest.mark.parametrize(
     ("action", "why"),
     [
-        ("00081030 @time()", "the time of day"),
+        ("00080020 @time()", "a time is no date"),
         ("00081030 @initials(PatientName,3)", "a Caesar cipher"),
-        ("00081030 @lookup(PatientID|AccessionNumber,ptid)", "has one key"),
+        ("00081030 @lookup(PatientID|Nobody,ptid)", "'Nobody' is no attribute"),
         ("00081030 @lookup(PatientID)", "without a key type"),
         ("00081030 @call(plugin,1)", "a plug-in"),
         ("00081030 @decrypt(this,@KEY)", "not decrypted"),
-        ("00081030 @pathelement(this,1)", "parts of a path"),
-        ("00081030 @dateinterval(a,b,c)", "intervals"),
+        ("00081030 @dateinterval(a,b,c)", "'c' is no attribute"),
+        ("00081030 @dateinterval(StudyDate,base,PatientID,soon)", "something that is no date"),
+        ("00081030 at @dateinterval(StudyDate,base,PatientID,20000101)", "cannot stand beside text"),
+        ("00080020 @modifydate(this,*,0,1)", "a part that no date has"),
         ("00081030 @frobnicate(this)", "no counterpart to @frobnicate"),
-        ('00081030 @contents(this,"[0-9]","x")', "more than the attribute"),
+        ('00081030 a @contents(this,"[0-9]","x")', "more than the attribute"),
         ("00081030 @param(@NOWHERE)", "no parameter 'NOWHERE'"),
-        ("00081030 @truncate(this,-4)", "something else than the first"),
+        ("00081030 @truncate(this,-4000)", "more than 1024 characters"),
         ("00081030 @hash(this", "a '(' is not closed"),
         ("00081030 @hash(PatientIdent)", "is no attribute"),
         ("00081030 @incrementdate(this,3)", "of no date"),
@@ -316,12 +349,12 @@ def test_conditions_in_conditions(tmp_path: Path) -> None:
 
 
 def test_a_branch_without_a_counterpart_is_listed_and_removes(tmp_path: Path) -> None:
-    result = script("00081030 @if(Modality,equals,CT){@time()}{@keep()}")
+    result = script("00081030 @if(Modality,equals,CT){@call(a)}{@keep()}")
 
     ds = run(result, tmp_path, with_values(StudyDescription="Head"))
 
     assert "StudyDescription" not in ds
-    assert "the time of day" in result.left_out[0].why
+    assert "a plug-in of CTP" in result.left_out[0].why
 
 
 def test_select_tells_the_root_from_items(tmp_path: Path) -> None:
@@ -385,7 +418,7 @@ def test_stamps_are_carried_over(tmp_path: Path) -> None:
     result = script(
         "00120062 @always()YES",
         "00120063 @always()@append(){Site method}",
-        "00120064 113100/113105/999",
+        "00120064 RESET/113100/113105/999",
         "00280303 @always()REMOVED",
     )
 
