@@ -110,7 +110,7 @@ class Promise:
             code=refusal.code,
             path=refusal.path,
             status=answer.status.code,
-            sop_class_uid=way.request.sop_class_uid,
+            sop_class_uid=row.sop_class_uid,
             digest=row.digest[:8].hex(),
         )
         _LOG.info(

@@ -84,8 +84,8 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an event is about. `instances` are SOP Instance UIDs by SOP Class UID, of one study; with
-    `is_counted` their number alone is told.
+    """What an event is about. `instances` are SOP Instance UIDs of one study by SOP Class UID, which is ""
+    where it is unknown; with `is_counted` their number alone is told.
     """
 
     id: str
@@ -199,7 +199,9 @@ def _subject(root: Element, one: Subject) -> None:
         return
     description = SubElement(element, "ParticipantObjectDescription")
     for sop_class_uid, uids in one.instances.items():
-        of_class = SubElement(description, "SOPClass", UID=_clean(sop_class_uid))
+        of_class = SubElement(description, "SOPClass")
+        if sop_class_uid:
+            of_class.set("UID", _clean(sop_class_uid))
         of_class.set("NumberOfInstances", str(len(uids)))
         for uid in () if one.is_counted else uids:
             SubElement(of_class, "Instance", UID=_clean(uid))

@@ -1,7 +1,8 @@
 """From lines of the audit stream to the audit messages of PS3.15 A.5.3. Pure, but for what it remembers.
 
-Objects of one study that come or go together are one message. What has no message in A.5.3 (objects
-that were refused or excluded, and so have no de-identified study) stays in the stream alone.
+Objects of one study that come or go together are one message, and so are those that were not taken for one
+reason; the study of these is unknown, as there is no de-identified one. What has no message in A.5.3 stays in
+the stream alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ _ENDED: Final = {
     "object-held": (Outcome.MINOR, "held"),
     "object-not-taken": (Outcome.MINOR, "not taken"),
 }
+_NOT_TAKEN: Final = {
+    "object-refused": (Outcome.MINOR, "refused"),
+    "object-excluded": (Outcome.SUCCESS, "excluded by a rule, not kept"),
+    "object-quarantined": (Outcome.MINOR, "not de-identified, kept in quarantine"),
+}
+# What is told of them, with the names that ParticipantObjectDetail has.
+_DETAILS: Final = {"route": "Route", "code": "Reason Code", "path": "Attribute"}
+_DIGESTS: Final = "SOP Instance Digest"
 _TYPED: Final = {"person": ("1", "1"), "study": ("2", "3"), "node": ("2", "13")}  # type code, role
 
 # What people and settings do, with the code of CID 403 that tells it, outcome and a fixed text.
@@ -55,12 +64,9 @@ _ALERTS: Final[Mapping[str, tuple[Code, Outcome, str]]] = {
     "ledger-restored": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "ledger restored"),
     "history-deleted": (a5.RESTRICTED_FUNCTION, Outcome.SUCCESS, "history deleted"),
 }
-NOT_TOLD: Final = frozenset(
-    "association-accepted object-refused object-excluded object-quarantined object-sealed "
-    "object-sealed-again original-held".split()
-)
-"""Events of objects that have no de-identified study, or of nothing that A.5.3 has a message for."""
-TOLD: Final = frozenset((*_ALERTS, *_ENDED, "object-stored", "node-started", "node-stopping"))
+NOT_TOLD: Final = frozenset("association-accepted object-sealed object-sealed-again original-held".split())
+"""Events of objects that are told when they are de-identified, or of what A.5.3 has no message for."""
+TOLD: Final = frozenset((*_ALERTS, *_ENDED, *_NOT_TAKEN, "object-stored", "node-started", "node-stopping"))
 # Fields that may be told beside the text: codes, numbers and epochs.
 _TOLD: Final = ("reason", "how", "count", "problems", "former", "epoch", "items", "ids", "entries", "digest")
 
@@ -110,6 +116,8 @@ class Translation:
             yield from self._received(group)
         elif kind in _ENDED:
             yield from self._sent(group)
+        elif kind in _NOT_TAKEN:
+            yield from self._not_taken(group)
         elif kind == "node-started":
             yield self._activity(first, a5.APPLICATION_START, Outcome.SUCCESS)
         elif kind == "node-stopping":
@@ -119,13 +127,47 @@ class Translation:
             if kind == "node-failed":
                 yield self._activity(first, a5.APPLICATION_STOP, Outcome.MAJOR)
 
+    def _from_sender(self, event: Event) -> tuple[Participant, ...]:
+        return (
+            _ae(str(event.get("calling", "")), str(event.get("address", "")), a5.SOURCE, requestor=True),
+            self._self(a5.DESTINATION, requestor=False),
+        )
+
+    def _not_taken(self, group: list[Event]) -> Iterator[Message]:
+        """Tell of objects that came and were not de-identified (A.5.3.7), for one reason."""
+        first = group[0]
+        outcome, said = _NOT_TAKEN[str(first["event"])]
+        code, status = first.get("code"), first.get("status")
+        said = ", ".join(
+            [said, *([f"code {code}"] if code else []), *([f"status {status}"] if status else [])]
+        )
+        told = {name: str(first[field]) for field, name in _DETAILS.items() if first.get(field)}
+        for part in _parts(group):
+            digests = " ".join(str(event["digest"]) for event in part if event.get("digest"))
+            study = Subject(
+                UNKNOWN,
+                a5.STUDY_INSTANCE_UID,
+                UNKNOWN,
+                *_TYPED["study"],
+                details={**told, **({_DIGESTS: digests} if digests else {})},
+                instances=_by_class(part),
+                is_counted=True,
+            )
+            patient = Subject(UNKNOWN, a5.PATIENT_NUMBER, UNKNOWN, *_TYPED["person"])
+            yield self._message(
+                part[-1],
+                a5.INSTANCES_TRANSFERRED,
+                "C",
+                self._from_sender(first),
+                (study, patient),
+                outcome,
+                said,
+            )
+
     def _received(self, group: list[Event]) -> Iterator[Message]:
         self.remember(group)
         first = group[0]
-        participants = (
-            _ae(str(first.get("calling", "")), str(first.get("address", "")), a5.SOURCE, requestor=True),
-            self._self(a5.DESTINATION, requestor=False),
-        )
+        participants = self._from_sender(first)
         begun = (first.get("association"), first.get("study_uid"))
         if begun not in self._begun:
             _put(self._begun, begun, None)
@@ -232,10 +274,6 @@ class Translation:
     def _subjects(self, group: list[Event], *, counted: bool = False) -> tuple[Subject, ...]:
         study = str(group[0].get("study_uid") or UNKNOWN)
         patient = self._patients.get(study) or UNKNOWN
-        instances: dict[str, list[str]] = {}
-        for event in group:
-            uids = instances.setdefault(str(event.get("sop_class_uid", "")), [])
-            uids.append(str(event.get("sop_instance_uid", "")))
         return (
             Subject(
                 study,
@@ -243,7 +281,7 @@ class Translation:
                 study,
                 *_TYPED["study"],
                 life_cycle="7",  # de-identification
-                instances=instances,
+                instances=_by_class(group),
                 is_counted=counted,
                 is_anonymized=True,
             ),
@@ -258,7 +296,17 @@ def _key(event: Event) -> tuple[object, ...] | None:
         return (kind, event.get("association"), event.get("study_uid"), event.get("kind"))
     if kind in _ENDED:
         return (kind, event.get("destination"), event.get("study_uid"), event.get("status"))
+    if kind in _NOT_TAKEN:
+        return (kind, *map(event.get, ("association", "route", "code", "path", "status")))
     return None
+
+
+def _by_class(group: list[Event]) -> dict[str, list[str]]:
+    instances: dict[str, list[str]] = {}
+    for event in group:
+        uids = instances.setdefault(str(event.get("sop_class_uid", "")), [])
+        uids.append(str(event.get("sop_instance_uid", "")))
+    return instances
 
 
 def _parts(group: list[Event]) -> Iterator[list[Event]]:

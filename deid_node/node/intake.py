@@ -119,7 +119,13 @@ class NodeIntake:
         refusal = refusal_of(route, caller, request, code, answer.comment)
         record(self._spool, refusal)
         self._records.tell(
-            "object-refused", caller, route=refusal.route, code=code, status=answer.status.code
+            "object-refused",
+            caller,
+            route=refusal.route,
+            code=code,
+            status=answer.status.code,
+            sop_class_uid=refusal.sop_class_uid,
+            digest=refusal.digest[:8].hex(),
         )
 
     def commitment_asked(self, caller: Caller, request: CommitmentRequest) -> CommitmentAnswer:

@@ -150,8 +150,17 @@ class SealedLane:
                 self._convert(way, original)
             except Excluded as refusal:
                 reason, path = refusal.reason, refusal.path
-                record(way.spool, refusal_of(route, caller, request, refusal.code, reason, path=path))
-                self._records.tell("object-excluded", caller, route=route.name, code=refusal.code, path=path)
+                row_of = refusal_of(route, caller, request, refusal.code, reason, path=path)
+                record(way.spool, row_of)
+                self._records.tell(
+                    "object-excluded",
+                    caller,
+                    route=route.name,
+                    code=refusal.code,
+                    path=path,
+                    sop_class_uid=row_of.sop_class_uid,
+                    digest=row_of.digest[:8].hex(),
+                )
                 self._store.forget(row)
                 return None
             except ObjectRefused as refusal:

@@ -87,7 +87,7 @@ def test_the_way_of_objects_is_told_in_messages_of_the_standard(tmp_path: Path, 
     assert told.count(("110106", "R", "0")) == 2
     assert ("110113", "110126", "E", "4") in told
     assert_valid([line.split(" - ", 1)[1] for line in collector.raw()], tmp_path / "xml")
-    _assert_pseudonymous(collector)
+    assert_pseudonymous(collector)
     _assert_about_what_was_stored(collector, state)
 
 
@@ -112,7 +112,7 @@ def test_a_patient_whose_id_the_profile_keeps_is_told_by_a_pseudonym(
     assert "Patient Number" in told
 
 
-def _assert_pseudonymous(collector: Collector) -> None:
+def assert_pseudonymous(collector: Collector) -> None:
     text = "\n".join(collector.raw())
     for file in (CT, SECOND):
         original = pydicom.dcmread(file, stop_before_pixels=True)
