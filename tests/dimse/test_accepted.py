@@ -150,6 +150,16 @@ def test_a_bad_request_is_aborted(either: Start, sent: bytes, reason: int | None
     wait_for(lambda: not connections(acceptor), "the connection is gone", 5)
 
 
+def test_an_abort_before_any_request_is_not_answered(either: Start) -> None:
+    acceptor = either()
+
+    with RawPeer(acceptor.address) as peer:
+        peer.send(bytes.fromhex("07000000000400000000"))
+        kind, _ = peer.pdu()
+
+    assert kind == 0
+
+
 @pytest.mark.parametrize(
     ("sent", "rejection"),
     [

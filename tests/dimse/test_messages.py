@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from deid_node.dimse.association import StoreAnswer
+from deid_node.dimse.limits import AssociationLimits
 from deid_node.dimse.status import StoreStatus
 from tests.dimse.conftest import QUICK
 from tests.dimse.probes import DATASET, Null, Start, connections
@@ -206,6 +207,24 @@ def test_a_bad_message_is_aborted(either: Start, intake: RecordingIntake, sent: 
     assert ended
     assert all((taken.finished, taken.aborted) == (0, 1) for taken in intake.objects)
     wait_for(lambda: not connections(acceptor), "the connection is gone", 5)
+
+
+@pytest.mark.parametrize("begun", [b"", pdata(1, 3, store_rq())], ids=["command", "dataset"])
+def test_fragments_of_nothing_go_on_for_a_while_and_not_for_ever(either: Start, begun: bytes) -> None:
+    nothing = pdata(1, 0 if begun else 1, b"")
+    whole = begun + nothing * 500 + (pdata(1, 2, DATASET) if begun else pdata(1, 3, store_rq(dataset=0x101)))
+    acceptor = either(AssociationLimits())  # their deadlines are longer than this waits
+
+    with RawPeer(acceptor.address, 5) as peer:
+        peer.associate()
+        peer.send(whole)
+        status = peer.status()
+        peer.send(begun, nothing * 2000)
+        kind, _ = peer.pdu()
+
+    assert (status == 0) == bool(begun)
+    assert kind == ABORT
+
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "abort", "release"])
