@@ -114,6 +114,8 @@ class AcceptedAssociation(ABC):
         end = monotonic() + self._limits.request_s
         header = self._read_exactly(pdu.HEADER_BYTES, end)
         kind, length = pdu.HEADER.unpack(header)
+        if kind == PduType.ABORT:
+            raise ConnectionLost  # AA-2 of PS3.8 Table 9-10: it is not answered
         if kind != PduType.ASSOCIATE_RQ:
             raise out_of_place(kind)
         if length > self._limits.max_request_bytes:

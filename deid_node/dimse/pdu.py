@@ -22,6 +22,9 @@ DATA_HEADER: Final = Struct(">BxIIBB")  # a P-DATA-TF with one PDV
 COMMAND: Final = 1  # message control header, PS3.8 E.2
 LAST: Final = 2
 
+MAX_EMPTY_FRAGMENTS: Final = 1000
+"""In a row: they weigh nothing in any other limit, and would go on for ever."""
+
 SMALLEST_PEER_PDU: Final = 128
 """Below this announced maximum length no command fits into a sensible number of fragments."""
 

@@ -23,6 +23,7 @@ class Frames:
         self._command = bytearray()
         self._command_context = 0  # 0 while no command is under way
         self._dataset_context = 0  # 0 while no dataset is
+        self._empty_fragments = 0  # in a row
         self.unfinished: tuple[Command, int] | None = None  # whose dataset is under way, and its context
 
     def look_at(self, body: bytearray) -> None:
@@ -41,6 +42,9 @@ class Frames:
                 raise ProtocolViolation("pdv-length")
             if context_id not in self._assoc._accepted_cx:
                 raise ProtocolViolation("context-not-accepted")
+            self._empty_fragments = 0 if length > 2 else self._empty_fragments + 1
+            if self._empty_fragments > pdu.MAX_EMPTY_FRAGMENTS:
+                raise ProtocolViolation("empty-fragments", AbortReason.USER)
             last = bool(control & pdu.LAST)
             if control & pdu.COMMAND:
                 self._command_fragment(context_id, view[pdu.PDV_HEADER_BYTES : end], last)

@@ -52,6 +52,7 @@ class Messages:
         self._inbox = Inbox(wire, limits)
         self._command = bytearray()
         self._command_context = 0  # 0 while no command is under way
+        self._empty_fragments = 0  # in a row
         self._reception: Reception | None = None
         self._taken: ObjectIntake | None = None
         self._finishing: Reception | None = None  # looked at by the sweep
@@ -99,6 +100,9 @@ class Messages:
                 raise ProtocolViolation("pdv-length")
             if context_id not in self._contexts:
                 raise ProtocolViolation("context-not-accepted")
+            self._empty_fragments = 0 if fragment else self._empty_fragments + 1
+            if self._empty_fragments > pdu.MAX_EMPTY_FRAGMENTS:
+                raise ProtocolViolation("empty-fragments", AbortReason.USER)
             if control & pdu.COMMAND:
                 self._command_fragment(context_id, fragment, bool(control & pdu.LAST))
             else:
