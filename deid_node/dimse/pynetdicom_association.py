@@ -150,10 +150,10 @@ class _Association(Association):
         )
         if not is_ours:
             self.dimse.send_msg(_unrecognized(msg), context_id)
+        elif isinstance(msg, C_STORE) and not self._is_served(msg, context_id):
+            self.dimse.send_msg(self._refusal(msg, self._accepted_cx[context_id]), context_id)
         elif msg.is_valid_request:
             super()._serve_request(msg, context_id)
-        elif isinstance(msg, C_STORE):  # which pynetdicom would not answer
-            self.dimse.send_msg(self._incomplete(msg, self._accepted_cx[context_id]), context_id)
         elif isinstance(msg, N_EVENT_REPORT) and self._is_reported:
             self._is_reported = False
         else:
@@ -164,6 +164,11 @@ class _Association(Association):
             self.dimse.send_msg(_report_request(report, str(self._accepted_cx[on].transfer_syntax[0])), on)
         if self.dul.socket is not None:
             self._socket.message_answered()
+
+    def _is_served(self, request: Any, context_id: int) -> bool:
+        """Whether pynetdicom answers a C-STORE-RQ: not where something lacks, nor of another class."""
+        abstract_syntax = self._accepted_cx[context_id].abstract_syntax
+        return bool(request.is_valid_request) and request.AffectedSOPClassUID == abstract_syntax
 
     def forget(self, frames: Frames) -> None:
         """Let the intake know of an object that was not complete when the association ended."""
@@ -187,8 +192,8 @@ class _Association(Association):
             status.ErrorComment = answer.comment
         return status
 
-    def _incomplete(self, request: Any, context: Any) -> Any:
-        """Return the answer to a C-STORE-RQ without what it must have."""
+    def _refusal(self, request: Any, context: Any) -> Any:
+        """Return the answer to a C-STORE-RQ that lacks something, or is of another class than its context."""
         answer = self._stored(
             request, (context.context_id, context.abstract_syntax, context.transfer_syntax[0])
         )

@@ -24,16 +24,21 @@ class Frames:
         self._command_context = 0  # 0 while no command is under way
         self._dataset_context = 0  # 0 while no dataset is
         self._empty_fragments = 0  # in a row
+        self._message_ended = False  # in the PDU that is looked at
         self.unfinished: tuple[Command, int] | None = None  # whose dataset is under way, and its context
 
     def look_at(self, body: bytearray) -> None:
         """Look at what follows the header of a P-DATA-TF.
 
         Raises:
-            ProtocolViolation: it is not well formed, out of turn or too long.
+            ProtocolViolation: it is not well formed, out of turn or too long; or goes on after the end of
+                a message, with what pynetdicom would pass over in silence.
         """
         view = memoryview(body)
+        self._message_ended = False
         while view:
+            if self._message_ended:
+                raise ProtocolViolation("message-not-awaited", AbortReason.USER)
             if len(view) < pdu.PDV_HEADER_BYTES:
                 raise ProtocolViolation("pdv-cut")
             length, context_id, control = pdu.PDV_HEADER.unpack_from(view)
@@ -72,10 +77,13 @@ class Frames:
         if command.has_dataset:
             self._dataset_context = context_id
             self.unfinished = command, context_id
+        else:
+            self._message_ended = True
 
     def _data_fragment(self, context_id: int, last: bool) -> None:
         if self._dataset_context != context_id:
             raise ProtocolViolation("dataset-out-of-turn", AbortReason.USER)
         if last:
             self._dataset_context = 0
+            self._message_ended = True
             self.unfinished = None

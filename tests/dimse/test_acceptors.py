@@ -173,12 +173,13 @@ def test_an_exception_of_the_intake_is_0110_and_the_association_goes_on(
     assert statuses == [StoreStatus.PROCESSING_FAILURE] * 2
 
 
+@pytest.mark.parametrize("sop_class", [MR, "1.2.840.10008.1.1", "1.2.826.0.1.3680043.10.9"])
 def test_a_sop_class_other_than_that_of_the_context_is_a900(
-    acceptor: Acceptor, intake: RecordingIntake
+    acceptor: Acceptor, intake: RecordingIntake, sop_class: str
 ) -> None:
     with RawPeer(acceptor.address) as peer:
         peer.associate()
-        peer.send(pdata(1, 3, store_rq(sop_class=MR)), pdata(1, 2, b"\x08\0\x05\0CS\x02\0  "))
+        peer.send(pdata(1, 3, store_rq(sop_class=sop_class)), pdata(1, 2, b"\x08\0\x05\0CS\x02\0  "))
         status = peer.status()
         peer.send(pdata(3, 3, echo_rq()))
         echoed = peer.status()

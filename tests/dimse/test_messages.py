@@ -90,6 +90,22 @@ def test_command_and_dataset_may_share_a_pdu(either: Start, intake: RecordingInt
     assert intake.objects[0].content == DATASET
 
 
+def test_a_second_message_in_a_pdu_is_answered_or_ends_the_association(
+    either: Start, intake: RecordingIntake
+) -> None:
+    acceptor = either()
+    values = b"".join(
+        pdata(*one)[6:] for one in ((1, 3, store_rq()), (1, 2, DATASET), (3, 3, echo_rq(message_id=9)))
+    )
+
+    with RawPeer(acceptor.address) as peer:
+        peer.associate()
+        peer.send(b"\x04\0" + len(values).to_bytes(4, "big") + values)
+        kinds = [kind for kind, _ in (peer.pdu(), peer.pdu())]
+
+    assert kinds in ([DATA, DATA], [ABORT, 0])
+
+
 def test_messages_may_be_sent_without_waiting_for_answers(either: Start, intake: RecordingIntake) -> None:
     acceptor = either()
     message = b"".join(
@@ -224,7 +240,6 @@ def test_fragments_of_nothing_go_on_for_a_while_and_not_for_ever(either: Start, 
 
     assert (status == 0) == bool(begun)
     assert kind == ABORT
-
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "abort", "release"])
