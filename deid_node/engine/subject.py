@@ -21,7 +21,6 @@ from deid_node.engine.nested import values_below
 from deid_node.engine.residual import Search, search_for, search_for_known
 from deid_node.engine.scan import Budget, Element, Limits
 from deid_node.engine.text import Cleaner, CleaningOptions, Identifiers
-from deid_node.errors import LimitExceeded
 from deid_node.profile.procedure import Action, Procedure, Table
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -237,11 +236,11 @@ class Subject:
     def search(self) -> Search:
         """Finds the names and IDs of the patient in what is about to be written."""
         if self._search is None:
-            search = search_for(self._searched(SEARCHED_NAMES), self._searched(SEARCHED_IDS))
+            names, ids = self._searched(SEARCHED_NAMES), self._searched(SEARCHED_IDS)
+            charsets, most = self.facts.charsets, self.budget.limits.needles
+            search = search_for(names, ids, charsets, most)
             if self.acquaintance and PATIENT_NAME not in self.spared:
-                search |= search_for_known(self.acquaintance, self.facts.charsets)
-            if len(search) > self.budget.limits.needles:
-                raise LimitExceeded("the patient has more names and IDs than can be searched for")
+                search |= search_for_known(self.acquaintance, charsets, most)
             self._search = search
         return self._search
 

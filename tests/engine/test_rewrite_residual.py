@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deid_node.engine.rewrite import Deidentifier
+from deid_node.engine.scan import Limits
+from deid_node.errors import LimitExceeded
 from deid_node.profile.procedure import Action, Rule
 from tests.engine.encoded import (
     BIG,
@@ -81,6 +83,105 @@ def test_a_person_in_an_item_is_known_where_it_or_its_sequence_is_coded_as_un(fo
 
     assert b"syndrome" in output
     assert b"GRAVES" not in output
+
+
+def _coded(form: Form, charset: str, codec: str, text: str, name: str) -> bytes:
+    return form.dataset(
+        form.element(0x00080005, "CS", charset.encode()),
+        form.element(_DESCRIPTION, "LO", text.encode(codec)),
+        form.element(_NAME, "PN", name.encode(codec)),
+    )
+
+
+@_PER_FORM
+@pytest.mark.parametrize(
+    ("charset", "codec", "name", "written"),
+    [
+        ("ISO_IR 100", "latin-1", "Müller^Jürgen", "MÜLLER"),
+        ("ISO_IR 100", "latin-1", "MÜLLER^JÜRGEN", "jürgen"),
+        ("ISO_IR 100", "latin-1", "Müller^Jürgen", "Mueller"),
+        ("ISO_IR 100", "latin-1", "Müller^Jürgen", "MULLER"),
+        ("ISO_IR 192", "utf-8", "Żółkiewska^Łucja", "ŻÓŁKIEWSKA"),
+        ("ISO_IR 192", "utf-8", "ŻÓŁKIEWSKA^ŁUCJA", "żółkiewska"),
+        ("ISO_IR 192", "utf-8", "Groß^A", "GROß"),
+        ("ISO_IR 101", "iso8859_2", "Żółkiewska^Łucja", "ŁUCJA"),
+        ("ISO_IR 144", "iso8859_5", "Иванов^Иван", "ИВАНОВ"),
+        ("ISO_IR 144", "iso8859_5", "ИВАНОВ^ИВАН", "Иванов"),
+        ("ISO_IR 126", "iso8859_7", "Παπαδάκης^Νίκος", "ΝΊΚΟΣ"),
+        ("GB18030", "gb18030", "王小东^A", "王小东"),
+    ],
+)
+def test_a_name_leaves_a_kept_text_in_large_and_small_letters_of_any_script(
+    form: Form, charset: str, codec: str, name: str, written: str
+) -> None:
+    dataset = _coded(form, charset, codec, f"x {written} y", name)
+
+    output, summary = run_with_summary(_DEIDENTIFYING, dataset, form)
+
+    assert written.encode(codec) not in output
+    assert summary.warnings
+
+
+@_PER_FORM
+@pytest.mark.parametrize(("own", "codec"), [("ISO_IR 192", "utf-8"), ("ISO_IR 100", "latin-1")])
+def test_a_name_leaves_an_item_with_a_character_set_of_its_own(form: Form, own: str, codec: str) -> None:
+    other = {"utf-8": "latin-1", "latin-1": "utf-8"}[codec]
+    item = form.item(
+        form.element(0x00080005, "CS", own.encode()), form.element(0x00080104, "LO", "MÜLLER".encode(codec))
+    )
+    dataset = form.dataset(
+        form.element(0x00080005, "CS", b"ISO_IR 100" if codec == "utf-8" else b"ISO_IR 192"),
+        form.sequence(0x00081032, item),
+        form.element(_NAME, "PN", "Müller^Jürgen".encode(other)),
+    )
+
+    assert "MÜLLER".encode(codec) not in run(_DEIDENTIFYING, dataset, form)
+
+
+@_PER_FORM
+def test_a_name_that_is_not_of_its_character_set_is_searched_for_as_it_is(form: Form) -> None:
+    dataset = form.dataset(
+        form.element(_NAME, "PN", "Müller^Ann".encode("latin-1")),
+        form.element(0x00204000, "LT", "by MÜLLER".encode("latin-1")),
+    )
+
+    assert b"LLER" not in run(_DEIDENTIFYING, dataset, form)
+
+
+def test_a_patient_with_more_forms_of_names_than_can_be_searched_for_is_refused() -> None:
+    names = "^".join(f"Mü{number}" for number in range(500))
+    dataset = EXPLICIT.dataset(
+        EXPLICIT.element(0x00080005, "CS", b"ISO_IR 192"), EXPLICIT.element(_NAME, "PN", names.encode())
+    )
+
+    with pytest.raises(LimitExceeded):
+        run(_DEIDENTIFYING, dataset, limits=Limits(needles=1000))
+
+
+@_PER_FORM
+def test_a_text_of_another_person_in_the_same_script_stays(form: Form) -> None:
+    codec, text = "iso2022_jp", "頭部 鈴木"
+    dataset = form.dataset(
+        form.element(0x00080005, "CS", b"\\ISO 2022 IR 87"),
+        form.element(_DESCRIPTION, "LO", text.encode(codec)),
+        form.element(_NAME, "PN", b"Yamada^Tarou=" + "山田".encode(codec) + b"^" + "太郎".encode(codec)),
+    )
+
+    output = run(_DEIDENTIFYING, dataset, form)
+
+    assert text.encode(codec) in output
+
+
+@_PER_FORM
+def test_a_name_of_ideographs_leaves_a_kept_text(form: Form) -> None:
+    codec = "iso2022_jp"
+    dataset = form.dataset(
+        form.element(0x00080005, "CS", b"\\ISO 2022 IR 87"),
+        form.element(_DESCRIPTION, "LO", "頭部山田様".encode(codec)),
+        form.element(_NAME, "PN", b"Yamada^Tarou=" + "山田".encode(codec) + b"^" + "太郎".encode(codec)),
+    )
+
+    assert "山田".encode(codec)[3:7] not in run(_DEIDENTIFYING, dataset, form)
 
 
 @_PER_FORM
