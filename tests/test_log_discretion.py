@@ -91,8 +91,8 @@ def test_a_value_in_an_exception_is_not_told_by(layer: str, setting: str) -> Non
 
 def test_a_worker_that_fails_tells_no_value() -> None:
     program = (
-        f"{_GUARD}\nfrom deid_node.files import tree\nvalue = 'Canary^' + 'Quoted'\n"
-        "p = tree._Forks().Process(target={}.__getitem__, args=(value,)); p.start(); p.join()\n"
+        f"{_GUARD}\nfrom deid_node.files import pool\nvalue = 'Canary^' + 'Quoted'\n"
+        "p = pool._Forks().Process(target={}.__getitem__, args=(value,)); p.start(); p.join()\n"
         "print(p.exitcode)"
     )
 
