@@ -35,4 +35,4 @@ def _may_identify(name: str, identifiers: Identifiers) -> bool:
     if _UID.search(name) or _LONG_NUMBER.search(name):
         return True
     cleaner = Cleaner(identifiers, _OPTIONS)
-    return any(cleaner.clean(text)[1] for text in (name, _SIGNS.sub(" ", name)))
+    return any(cleaner.clean(text)[1] for text in {name, _SIGNS.sub(" ", name)})

@@ -33,6 +33,7 @@ from deid_node.engine.subject import (
     Facts,
     Subject,
 )
+from deid_node.engine.text import Identifiers
 from deid_node.standard.repairs import Repair
 
 # Everything that decisions need stands before this group in practically every IOD: the header ends here.
@@ -145,6 +146,11 @@ class SeriesFacts(Facts):
     def identity(self) -> list[tuple[str, str]]:
         """What identifies the patient and others: as in the object before, for all of it is watched."""
         return self._series.first.identity if self._series.first is not None else super().identity
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        """The same, ready to be searched for."""
+        return self._series.first.identifiers if self._series.first is not None else super().identifiers
 
     def element(self, tag: int) -> Element | None:
         """Return the top-level element with this tag."""

@@ -97,6 +97,11 @@ class Facts:
         budget = Budget(self._budget.limits)  # what is only looked at needs no repair
         return identity_values(self._header, self.elements, self._encoding, budget, self.charsets)
 
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        """The same, ready to be searched for."""
+        return Identifiers.of(self.identity)
+
 
 class LateGates:
     """The gates, for what stands after the header: they see attributes there as they arrive.
@@ -189,6 +194,8 @@ class Subject:
     @property
     def identifiers(self) -> Identifiers:
         """What identifies the patient and others, for the cleaning of texts."""
+        if not self.acquaintance:
+            return self.facts.identifiers
         return Identifiers.of((*self.facts.identity, *self.acquaintance))
 
     @property
