@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deid_node.engine.keys import Key, Pseudonyms
+    from deid_node.engine.keys import Key, Pseudonyms, RandomPseudonyms
     from deid_node.settings import Settings
 
 
@@ -21,10 +21,7 @@ def load_pseudonyms(settings: Settings, key_file: Path | None, *, keeps: bool = 
         keeps: False writes nothing. Where there is no key, and where codes are random, others stand in,
             and a line on stderr says so.
     """
-    from deid_node.engine.keys import Pseudonyms, RandomPseudonyms
-    from deid_node.node.crosswalk_codes import RandomCodes
-    from deid_node.node.epochs import key_ring
-    from deid_node.node.records import open_vault
+    from deid_node.engine.keys import Pseudonyms
     from deid_node.settings.records import PseudonymKind
 
     is_random = key_file is None and settings.pseudonyms is PseudonymKind.RANDOM
@@ -32,6 +29,15 @@ def load_pseudonyms(settings: Settings, key_file: Path | None, *, keeps: bool = 
         return Pseudonyms(_key_or_stand_in(settings, key_file, is_random=is_random))
     if not is_random:
         return Pseudonyms(_project_key(settings, key_file))
+    return _random_pseudonyms(settings)
+
+
+def _random_pseudonyms(settings: Settings) -> RandomPseudonyms:
+    from deid_node.engine.keys import RandomPseudonyms
+    from deid_node.node.crosswalk_codes import RandomCodes
+    from deid_node.node.epochs import key_ring
+    from deid_node.node.records import open_vault
+
     ring = key_ring(settings)
     vault = open_vault(settings, ring)
     assert vault is not None

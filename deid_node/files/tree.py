@@ -19,7 +19,6 @@ from deid_node.files.index import Index, Known
 from deid_node.files.input import Input, StoredObject
 from deid_node.files.object import Name, Work
 from deid_node.files.result import FileResult, Outcome
-from deid_node.log import describe
 from deid_node.standard.repairs import DEFAULT_REPAIRS
 
 Numbered = tuple[int, Input]
@@ -76,6 +75,8 @@ def _guarded(work: Work, source: Input, name: Name, known: Known | None) -> File
     try:
         return work.run(source, name, known)
     except Exception as error:  # the edge: a fault of ours in one object must not end the run
+        from deid_node.log import describe  # with a library that a run without faults does not need
+
         told = describe(error)
         frames = told["frames"]
         where = frames[-1] if isinstance(frames, list) and frames else ""

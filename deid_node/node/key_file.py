@@ -12,14 +12,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deid_node.engine.keys import MIN_KEY_BYTES, Key
 from deid_node.errors import ConfigurationError
 from deid_node.node.secret_file import UnguardedError, read_secret_file
 from deid_node.settings import Settings, default_state
-from deid_node.spool.envelope import Envelopes
-from deid_node.spool.upkeep import holds_objects
+
+if TYPE_CHECKING:
+    from deid_node.spool.envelope import Envelopes
 
 KEY_NAME: Final = "project.key"
 _MAX_KEY_FILE: Final = 4096
@@ -70,7 +71,11 @@ def project_key(
 
 def _refuse_lost_key(settings: Settings, path: Path) -> None:
     """Make no new key where objects were made with one that is gone: every pseudonym would change."""
-    if not path.exists() and holds_objects(settings.spool_folder):
+    if path.exists():
+        return
+    from deid_node.spool.upkeep import holds_objects  # with all of the spool, which only a node needs
+
+    if holds_objects(settings.spool_folder):
         raise ConfigurationError(
             f"{path}: the project key is gone, and the ledger has objects that were made with it. Put it "
             "back from where it is kept; `deid-node key new` makes another one, and other pseudonyms."
@@ -108,6 +113,8 @@ def open_envelopes(settings: Settings, *, environment: Mapping[str, str] | None 
     Raises:
         ConfigurationError: the key is absent, readable by others, too short, not hexadecimal.
     """
+    from deid_node.spool.envelope import Envelopes
+
     if settings.sealed.key is not None:
         where = "the secret `sealed__key`"
         return Envelopes(_parse(settings.sealed.key.get_secret_value(), where, _SEALING))
