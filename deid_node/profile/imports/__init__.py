@@ -16,6 +16,7 @@ from deid_node.errors import ProfileError
 from deid_node.profile import names
 from deid_node.profile.imports import ctp, dicom_curate, grand_challenge, microsoft, pfdicom
 from deid_node.profile.imports.imported import Imported, LeftOut, LookupFile, Options, Secret
+from deid_node.profile.imports.recognise import Seems, recognise
 
 Reader = Callable[[str, str, str, Options], Imported]
 
@@ -30,6 +31,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
     }
 )
 KINDS: Final = tuple(READERS)
+_ALSO_READ: Final = MappingProxyType({"microsoft-poc": ("microsoft",)})
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -56,7 +58,17 @@ def read(
     if reader is None:
         known = f"; known are {', '.join(READERS)}"
         raise ProfileError(f"there is no import from {kind!r}{names.did_you_mean(kind, READERS) or known}")
-    return reader(text_of(source, file), file, profile_name(name or file), options or Options())
+    text = text_of(source, file)
+    seems = recognise(text)
+    if seems is not None and seems.kind not in (kind, *_ALSO_READ.get(kind, ())):
+        raise ProfileError(f"{file}: {_wrong_kind(kind, seems)}")
+    return reader(text, file, profile_name(name or file), options or Options())
+
+
+def _wrong_kind(kind: str, seems: Seems) -> str:
+    """Return what is wrong with a configuration of another tool, and what would be right."""
+    right = f"; import it with --from {seems.kind}" if seems.kind else ""
+    return f"seems to be {seems.what}{right}, not from {kind}" if right else f"seems to be {seems.what}"
 
 
 def profile_name(text: str) -> str:

@@ -85,7 +85,10 @@ def parse(text: str, file: str) -> Script:
     Raises:
         ProfileError: neither XML of the right form nor properties; with the line.
     """
-    return _read_xml(text, file) if text.lstrip()[:1] == "<" else _read_properties(text, file)
+    first = text.lstrip()[:1]
+    if first in ("{", "["):
+        raise ProfileError(f"{file}: a script is XML or properties, and this seems to be JSON")
+    return _read_xml(text, file) if first == "<" else _read_properties(text, file)
 
 
 # --- XML ------------------------------------------------------------------------------------------
@@ -211,11 +214,14 @@ def _take_element(script: Script, target: str, name: str, text: str, line: int, 
 def _read_properties(text: str, file: str) -> Script:
     script = Script()
     problems = []
+    is_one = any(_PROPERTY.fullmatch(written.strip()) for written in text.splitlines())
     for line, written in enumerate(text.splitlines(), 1):
         found = _PROPERTY.fullmatch(written.strip())
         if found is None:
             if written.strip() and not written.lstrip().startswith(("#", "!")):
                 problems.append(f"{Place(file, line)}: not XML, and no property of a script")
+                if not is_one:
+                    break  # nor is any other line
             continue
         key = re.sub(r"\\(.)", r"\1", found["key"]).strip()
         value = re.sub(r"\\([:=#! ])", r"\1", found["value"] or "").strip()

@@ -141,9 +141,10 @@ def _raise(reading: OptionsReader) -> None:
 
 def _check_version(top: Value, reading: OptionsReader) -> None:
     version = top.get("version")
-    if version is None or str(version.plain) not in (VERSION, "3"):
-        line = version.line if version is not None else 0
-        reading.wrong(line, f'version is "{VERSION}": others are not read')
+    if version is None:
+        reading.wrong(top.line, f'a specification says its version: "version": "{VERSION}"')
+    elif str(version.plain) not in (VERSION, "3"):
+        reading.wrong(version.line, f'version is {version.plain!r}, and only "{VERSION}" is read')
 
 
 def _offset(top: Value, reading: OptionsReader) -> str | None:

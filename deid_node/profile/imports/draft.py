@@ -71,13 +71,17 @@ _WIDE: Final = "whole groups, VRs and patterns; of two, the more specific wins"
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One row: `what` is an action code, a table or a list of tables, `source` how the source says it."""
+    """One row: `what` is an action code, a table or a list of tables, `source` how the source says it.
+
+    `heading` stands above it and others in place of what is done.
+    """
 
     selector: str
     what: Written
     line: int
     source: str
     comment: str = ""
+    heading: str = ""
     steps: list[str] = field(default_factory=list)
 
     @property
@@ -113,9 +117,11 @@ class Draft:
         """Whether a row moves dates."""
         return any('"date_shift"' in rendered(row.what) for row in self.rows)
 
-    def add(self, selector: str, what: Written, line: int, source: str, comment: str = "") -> Row:
-        """Add a row."""
-        row = Row(selector, what, line, source, comment)
+    def add(
+        self, selector: str, what: Written, line: int, source: str, comment: str = "", *, heading: str = ""
+    ) -> Row:
+        """Add a row; rows with one heading stand together under it."""
+        row = Row(selector, what, line, source, comment, heading)
         self.rows.append(row)
         return row
 
@@ -301,13 +307,15 @@ def _grouped(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(_heading(row), []).append(row)
-    order = [*dict.fromkeys(_GROUPS.values()), _OTHER, _WIDE]
+    order = [*dict.fromkeys(_GROUPS.values()), _OTHER, *(one for one in groups if one != _WIDE), _WIDE]
     for heading in sorted(groups, key=order.index):
         found = groups[heading]
         yield heading, found if heading == _WIDE else sorted(found, key=_by_tag)
 
 
 def _heading(row: Row) -> str:
+    if row.heading:
+        return row.heading
     if row.parsed.last.is_wide:
         return _WIDE
     return _GROUPS.get(does(row.what), _OTHER)

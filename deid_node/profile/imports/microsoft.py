@@ -209,9 +209,7 @@ def _top(text: str, file: str, *rules: str) -> Value:
     if not top.is_object:
         raise ProfileError(f"{file}: the top is not an object")
     if all(top.get(key) is None for key in rules):
-        is_first_form = top.get("dicomTagRules") is not None
-        hint = "; with dicomTagRules it is of the kind microsoft-poc" if is_first_form else ""
-        raise ProfileError(f"{file}: there is no {rules[0]}{hint}")
+        raise ProfileError(f"{file}: there is no {rules[0]}")
     return top
 
 
@@ -282,9 +280,9 @@ def _write(reading: _Reading, draft: Draft, methods: Mapping[str, Method]) -> Im
         draft.warn(rule.line, f"{rule.source} is never reached: {first.source} comes first")
     for tag, number in order.exceptions:
         rule = reading.rules[number]
-        comment = f"{rule.selector} comes before what is more specific in the source"
+        heading = f"{rule.selector} comes before what is more specific in the source"
         what = _written(replace(rule, selector=Selector.parse(names.written(tag))), methods, draft, reading)
-        draft.add(names.written(tag), what, rule.line, rule.source, comment)
+        draft.add(names.written(tag), what, rule.line, rule.source, heading=heading)
     for number, later in order.apart:
         rule, other = reading.rules[number], reading.rules[later]
         text = f"{rule.source}: of private attributes, {other.source} decides"

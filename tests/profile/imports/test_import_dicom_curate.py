@@ -310,8 +310,8 @@ def test_options_that_a_script_computes_are_listed_and_none_is_applied(tmp_path:
         ("", "spec.json line 1: not JSON"),
         ("{", "not JSON"),
         ("[]", "the top is not an object"),
-        ("{}", 'version is "3.0"'),
-        ('{"version": "2.0"}', 'spec.json line 1: version is "3.0"'),
+        ("{}", "a specification says its version"),
+        ('{"version": "2.0"}', "spec.json line 1: version is '2.0'"),
         ('{"version": "3.0", "dateOffset": "30"}', "dateOffset: expected an ISO 8601 duration"),
         ('{"version": "3.0", "dicomPS315EOptions": 3}', "is an object, or 'Off'"),
         (

@@ -260,7 +260,7 @@ def test_all_wrong_rules_are_said_at_once() -> None:
         ("[]", "rules.json: the top is not an object"),
         ("{}", "rules.json: there is no rules"),
         ('{"rules": {}}', "rules.json line 1: rules is a list of objects"),
-        ('{"dicomTagRules": []}', "of the kind microsoft-poc"),
+        ('{"dicomTagRules": []}', "with --from microsoft-poc"),
         ("[" * 200, "nested too deeply"),
     ],
 )
@@ -472,7 +472,7 @@ def test_a_mask_of_everything_that_encrypts_leaves_objects_with_uids(tmp_path: P
 
 
 def test_the_first_form_under_the_released_kind_says_which_is_right() -> None:
-    with pytest.raises(ProfileError, match="with dicomTagRules it is of the kind microsoft-poc"):
+    with pytest.raises(ProfileError, match="import it with --from microsoft-poc"):
         imported("microsoft", '{"dicomTagRules": []}')
 
 
