@@ -16,7 +16,6 @@ from typing import Final
 
 from deid_node.spool import ledger
 from deid_node.spool.failpoint import reach
-from deid_node.spool.recovery import place
 from deid_node.spool.spool import Spool
 
 Named = tuple[str, str]
@@ -88,8 +87,7 @@ class Commitments:
             lambda conn: report(conn, destination, transaction_uid, committed, failed, now, keeps)
         )
         reach("commitment-reported")
-        for name in names:
-            self._spool.unlink(place(name))
+        self._spool.files.remove(names)
         if known:
             self._spool.ring(destination)
         return known
@@ -113,8 +111,7 @@ class Commitments:
         """
         now, keeps = time.time(), self._spool.keeps
         count, names = self._spool.transact(lambda conn: release(conn, still_asked, now, keeps))
-        for name in names:
-            self._spool.unlink(place(name))
+        self._spool.files.remove(names)
         return count
 
     def kept(self, route: str, originals: Sequence[tuple[bytes, str]]) -> list[Kept]:

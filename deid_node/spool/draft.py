@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, Summary
 from deid_node.errors import SpoolError
@@ -18,11 +18,11 @@ from deid_node.spool.content import ContentHash
 from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.entry import Commit, Origin
 from deid_node.spool.failpoint import reach
+from deid_node.spool.object_files import ObjectFiles
 from deid_node.spool.recovery import place
 from deid_node.spool.writer import is_shortage
 
-if TYPE_CHECKING:
-    from deid_node.spool.spool import Spool
+Record = Callable[[ledger.Arrival, Deadline | None], Commit]
 
 _SMALL: Final = 4096
 _IOV_MAX: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
@@ -32,10 +32,19 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOL
 class Draft:
     """One object that is being received. Used by one thread; ends with `commit` or `discard`."""
 
-    __slots__ = ("_dataset_at", "_fd", "_hash", "_name", "_size", "_spool")
+    __slots__ = ("_dataset_at", "_fail", "_fd", "_files", "_hash", "_name", "_record", "_size")
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, files: ObjectFiles, record: Record, fail: Callable[[str], None]) -> None:
+        """For `Spool.draft`.
+
+        Args:
+            files: where it gets its file.
+            record: commits its rows when the file is whole.
+            fail: ends the spool, when what is durable is not known any more.
+        """
+        self._files = files
+        self._record = record
+        self._fail = fail
         self._fd = -1
         self._name = ""
         self._size = 0
@@ -98,7 +107,7 @@ class Draft:
             self.discard()
             raise self._trouble("made durable", error) from error
         if deadline is not None and deadline.is_over:
-            self._spool.unlink(place(self._name))
+            self._files.unlink(place(self._name))
             raise TooLate("The object was on the disk too late.")
         arrival = ledger.Arrival(
             object=self._name,
@@ -114,7 +123,7 @@ class Draft:
             epoch=epoch,
             original=original,
         )
-        return self._spool.record(arrival, deadline)
+        return self._record(arrival, deadline)
 
     def discard(self) -> None:
         """Forget the object; no file of it remains. Does nothing after `commit`."""
@@ -122,11 +131,11 @@ class Draft:
             return
         fd, self._fd = self._fd, -1
         os.close(fd)
-        self._spool.unlink(f"incoming/{self._name}")
+        self._files.unlink(f"incoming/{self._name}")
 
     def _create(self) -> None:
-        self._name = self._spool.new_name()
-        self._fd = os.open(f"incoming/{self._name}", _FLAGS, 0o600, dir_fd=self._spool.root_fd)
+        self._name = self._files.new_name()
+        self._fd = os.open(f"incoming/{self._name}", _FLAGS, 0o600, dir_fd=self._files.root_fd)
         reach("draft-created")
 
     def _append(self, buffers: Buffers) -> None:
@@ -143,20 +152,20 @@ class Draft:
 
     def _finish_file(self) -> None:
         """Sync, close, rename. A sync that failed is not tried again: the pages may be lost by then."""
-        spool, name = self._spool, self._name
-        if spool.durable:
+        files, name = self._files, self._name
+        if files.durable:
             reach("before-sync")
             os.fdatasync(self._fd)
         reach("after-sync")
-        os.rename(f"incoming/{name}", place(name), src_dir_fd=spool.root_fd, dst_dir_fd=spool.root_fd)
+        os.rename(f"incoming/{name}", place(name), src_dir_fd=files.root_fd, dst_dir_fd=files.root_fd)
         fd, self._fd = self._fd, -1
-        spool.written.note(name, fd)
+        files.written.note(name, fd)
         os.close(fd)
         reach("after-rename")
 
     def _trouble(self, what: str, error: OSError) -> SpoolError:
         if not is_shortage(error):
-            self._spool.fail(f"A spool file cannot be {what} ({error.strerror}).")
+            self._fail(f"A spool file cannot be {what} ({error.strerror}).")
         return SpoolError(f"The object could not be {what} ({error.strerror}).")
 
 

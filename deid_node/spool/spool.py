@@ -19,13 +19,13 @@ from typing import Final, TypeVar
 
 from deid_node.errors import SpoolError
 from deid_node.spool import handing, ledger, passing, schema
-from deid_node.spool.content import former_digest_of
 from deid_node.spool.deadline import Deadline, TooLate
 from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
 from deid_node.spool.failpoint import reach
 from deid_node.spool.lock import lock
+from deid_node.spool.object_files import ObjectFiles
 from deid_node.spool.outcomes import Outcome
 from deid_node.spool.recovery import (
     INCOMING,
@@ -39,13 +39,9 @@ from deid_node.spool.recovery import (
 )
 from deid_node.spool.room import Room, Water
 from deid_node.spool.writer import Work, Writer
-from deid_node.spool.written import Written
 
 T = TypeVar("T")
 
-_PER_FOLDER: Final = 2048
-_RANDOM_BYTES: Final = 15
-_NAMES_AT_A_TIME: Final = 64
 _AT_A_TIME: Final = 1000
 _CHECK_S: Final = 5.0
 
@@ -73,18 +69,14 @@ class Spool:
         self.durable = durable
         self.recovery = recovery
         self.root_fd = root_fd
+        self.files = ObjectFiles(root_fd, durable=durable)
         self._keep_s = keep_s
         self._lock_fd = lock_fd
         self._objects = str(folder / OBJECTS)
         self._writer = writer
         self._room = room
         self._bells: dict[str, threading.Event] = {}
-        self._naming = threading.Lock()
-        self._prefix = ""
-        self._names_left = 0
-        self._random = ""
         self._closed = False
-        self.written = Written()
         self._steady_from = time.time() - time.monotonic()
 
     @classmethod
@@ -171,7 +163,7 @@ class Spool:
             raise SpoolError(self._writer.failed)
         if not self._room.wait():
             raise SpoolError("The file system of the spool has no room for new objects.")
-        return Draft(self)
+        return Draft(self.files, self._record, self.fail)
 
     def claim(self, destination: str, limit: int = 1, now: float | None = None) -> list[Entry]:
         """Lease the oldest entries of a destination that are due, at most `limit`.
@@ -188,7 +180,7 @@ class Spool:
 
     def is_as_written(self, entry: Entry) -> bool:
         """Whether this process wrote the file a short while ago and nobody has written to it since."""
-        return self.written.holds(entry.path)
+        return self.files.written.holds(entry.path)
 
     def settle(self, entry: Entry, outcome: Outcome) -> None:
         """Write down what became of a claimed entry, soon; `flush` waits for it.
@@ -201,7 +193,7 @@ class Spool:
         def after(name: str | None) -> None:
             if name is not None:
                 reach("after-purge-row")
-                self.unlink(place(name))
+                self.files.unlink(place(name))
 
         self._writer.post(
             Work(
@@ -249,8 +241,7 @@ class Spool:
         count, names = self._writer.run(
             Work(lambda conn: handing.reroute(conn, destination, to, why, limit, now, keeps))
         )
-        for name in names:
-            self.unlink(place(name))
+        self.files.remove(names)
         if count:
             self.ring(to)
         return count
@@ -264,8 +255,7 @@ class Spool:
         """Remove the files that were kept for long enough after their last delivery."""
         before = time.time() - self._keep_s
         names = self._writer.run(Work(lambda conn: ledger.purge(conn, before, _AT_A_TIME)))
-        for name in names:
-            self.unlink(place(name))
+        self.files.remove(names)
         return len(names)
 
     def prune(self, older_than_s: float) -> int:
@@ -307,24 +297,8 @@ class Spool:
         os.close(self.root_fd)
         os.close(self._lock_fd)
 
-    def new_name(self) -> str:
-        """Return a random name for an object; its first two characters are its folder.
-
-        One folder takes many objects in a row, so that one sync of it serves all that arrive together.
-        """
-        with self._naming:
-            if not self._names_left:
-                self._prefix = os.urandom(1).hex()
-                self._names_left = _PER_FOLDER
-                self._make_folder(f"{OBJECTS}/{self._prefix}")
-            if not self._random:
-                self._random = os.urandom(_NAMES_AT_A_TIME * _RANDOM_BYTES).hex()
-            self._names_left -= 1
-            name, self._random = self._random[: 2 * _RANDOM_BYTES], self._random[2 * _RANDOM_BYTES :]
-            return self._prefix + name
-
-    def record(self, arrival: ledger.Arrival, deadline: Deadline | None = None) -> Commit:
-        """Commit the rows of an object whose file has its final name; for `Draft` only.
+    def _record(self, arrival: ledger.Arrival, deadline: Deadline | None = None) -> Commit:
+        """Commit the rows of an object whose file has its final name.
 
         Raises:
             TooLate: they were there after the deadline, and object and rows are withdrawn.
@@ -336,16 +310,16 @@ class Spool:
             try:
                 recorded, late = self._run_record(arrival, deadline)
             except ledger.FormerDigestNeeded:
-                arrival = replace(arrival, former_digest=self._former_digest(path))
+                arrival = replace(arrival, former_digest=self.files.former_digest(arrival.object))
                 recorded, late = self._run_record(arrival, deadline)
         except (SpoolError, sqlite3.Error, OSError) as error:
             if self._writer.failed is None:
-                self.unlink(path)
+                self.files.unlink(path)
             raise (
                 error if isinstance(error, SpoolError) else SpoolError("The ledger refused a row.")
             ) from error
         if not recorded.file_is_used:
-            self.unlink(path)
+            self.files.unlink(path)
         for destination in recorded.wanted_by:
             self.ring(destination)
         if late:
@@ -361,13 +335,6 @@ class Spool:
             undo=ledger.withdraw,
         )
         return self._writer.run(work), work.late
-
-    def _former_digest(self, path: str) -> bytes:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.root_fd)
-        try:
-            return former_digest_of(fd)
-        finally:
-            os.close(fd)
 
     def record_passed(self, passed: ledger.Arrival, status: int, *, warning: bool) -> Commit:
         """Commit the rows of an object that went straight through to its destination, and has no file.
@@ -409,11 +376,6 @@ class Spool:
             raise TooLate("It was durable too late.")
         return result
 
-    def unlink(self, path: str) -> None:
-        """Remove a file of the spool; one that cannot be removed is an orphan for the next start."""
-        with contextlib.suppress(OSError):
-            os.unlink(path, dir_fd=self.root_fd)
-
     def _check_pages(self) -> None:
         """Go on reading the pages of a large ledger beside the work; end the spool if one is damaged."""
 
@@ -426,16 +388,6 @@ class Spool:
                     self.fail(str(error) if isinstance(error, SpoolError) else schema.DAMAGED)
 
         threading.Thread(target=check, name="ledger-check", daemon=True).start()
-
-    def _make_folder(self, path: str) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700, dir_fd=self.root_fd)
-            if self.durable:
-                fd = os.open(OBJECTS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.root_fd)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

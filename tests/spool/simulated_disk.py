@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from deid_node.spool import draft as draft_module
-from deid_node.spool import spool as spool_module
+from deid_node.spool import object_files as files_module
 from deid_node.spool import writer as writer_module
 
 PAGE = 4096
@@ -54,7 +54,7 @@ class SimulatedDisk:
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand between the spool and the system from now on."""
         system = _Recording(self)
-        for module in (draft_module, spool_module, writer_module):
+        for module in (draft_module, files_module, writer_module):
             monkeypatch.setattr(module, "os", system)
 
         def reach(name: str) -> None:
