@@ -6,6 +6,7 @@ an original that is refused, is the business of `arrival` and `sealed_lane`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -86,18 +87,26 @@ class Conversion:
             assert rewrite.heading is not None
             self._draft.write(rewrite.heading, part)
 
-    def commit(self, *, original: int = 0, deadline: Deadline | None = None) -> tuple[Commit, Summary]:
+    def commit(
+        self,
+        *,
+        original: int = 0,
+        deadline: Deadline | None = None,
+        decided: Callable[[], None] = lambda: None,
+    ) -> tuple[Commit, Summary]:
         """End the original, make what came out durable, and write down what has to be known of it.
 
         Args:
             original: number of the sealed original that this ends.
             deadline: after which nothing is kept.
+            decided: called when the engine is done, before anything is kept; what it raises is raised.
 
         Raises:
             As `feed`, and TooLate.
         """
         way, records = self._way, self._way.records
         last, summary = self._rewrite.finish()
+        decided()
         self._draft.write(summary.heading, last)
         patient = records.keep(self._rewrite, summary)
         commit = self._draft.commit(

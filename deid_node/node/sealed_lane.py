@@ -2,12 +2,14 @@
 
 One original at a time for each worker. What cannot be de-identified is held with its reason: its sender was
 told that it is kept. What was under way when the process ended is tried in a child at the next start: if that
-ends too, the original is held, and those behind it go on.
+ends too, the original is held, and those behind it go on. So is one that twice ended its worker, or made it
+stall; another worker goes on at once.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +23,7 @@ from deid_node.node.conversion import Conversion, Way, rewrite_of
 from deid_node.node.records import Records
 from deid_node.node.refusals import record, refusal_of
 from deid_node.node.routes import Routes
+from deid_node.node.sealed_watch import LOOKS, Stalled, Work
 from deid_node.node.through import NotForwarded
 from deid_node.node.trial import survives
 from deid_node.spool.failpoint import reach
@@ -35,6 +38,7 @@ _SHORTAGE_S: Final = 5.0
 _GRACE_S: Final = 30.0
 _TRIAL_S: Final = 30.0
 _TRIAL_BYTES_S: Final = 10e6
+_STRIKES: Final = 2
 
 
 class _Stopped(Exception):
@@ -45,18 +49,26 @@ class SealedLane:
     """The workers that de-identify sealed originals."""
 
     def __init__(
-        self, store: SealedStore, routes: Routes, memory: MemoryBudget, records: Records, *, workers: int = 1
+        self,
+        store: SealedStore,
+        routes: Routes,
+        memory: MemoryBudget,
+        records: Records,
+        *,
+        workers: int = 1,
+        stall_s: float = 300.0,
     ) -> None:
-        """Prepare; `start` starts."""
+        """Prepare; `start` starts. An original without progress for `stall_s` is taken from its worker."""
         self._store = store
         self._routes = routes
         self._memory = memory
         self._records = records
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"sealed-{number}", daemon=True)
-            for number in range(workers)
-        ]
+        self._look_s = stall_s / LOOKS
+        self._works: dict[int, Work] = {}
+        self._left: set[threading.Thread] = set()
+        self._threads = [self._thread(self._serve) for _ in range(workers)]
+        self._threads.append(self._thread(self._watch))
 
     def start(self) -> None:
         """Start the workers; what waited for settings is looked at again."""
@@ -70,12 +82,15 @@ class SealedLane:
         for thread in self._threads:
             thread.start()
 
+    def _thread(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target, name=f"sealed{target.__name__}", daemon=True)
+
     def stop(self) -> None:
         """Begin nothing any more; an original under way waits for the next start."""
         self._stopping.set()
         self._store.bell.set()
         for thread in self._threads:
-            if thread.ident is not None:
+            if thread.ident is not None and thread not in self._left:
                 thread.join(_GRACE_S)
 
     def replace_routes(self, routes: Routes) -> None:
@@ -109,30 +124,74 @@ class SealedLane:
                 while not self._stopping.is_set() and (row := self._store.claim()) is not None:
                     bell.set()  # there may be more for the other workers
                     self._end(row)
+            except Stalled:
+                return  # another worker has taken its place
             except SpoolError as error:  # the node ends and starts anew, or the disk is full
                 _LOG.warning("node.sealed_lane_pauses", **describe(error))
                 self._stopping.wait(_SHORTAGE_S)
 
     def _end(self, row: SealedRow) -> None:
         """Bring an original that was begun into its next state. Raises SpoolError."""
+        route = self._routes.named(row.route)
+        # A destination that is written to while this goes on may be what it waits for.
+        work = Work(row, is_watched=route is None or route.through is None)
+        self._works[threading.get_ident()] = work
         try:
-            why = self._deidentify(row)
-        except _Stopped:
-            self._store.give_back(row)
-            return
-        except (SpoolError, OSError, MemoryError, NotForwarded) as error:
-            self._store.give_back(row)
-            _LOG.warning("node.original_waits", sealed=row.id, route=row.route, **describe(error))
-            self._stopping.wait(_SHORTAGE_S)
-            return
-        except Exception as error:
-            _LOG.error("node.fault", sealed=row.id, route=row.route, **describe(error))
-            why = Why(Cause.FAULT_OF_NODE, f"an error of the program ({type(error).__name__})")
+            why = self._deidentify(row, work)
+        except BaseException as error:  # SystemExit of a plug-in and the like would end the thread
+            if work.is_taken:
+                raise Stalled from None
+            why = self._failed(row, error)
+        finally:
+            self._works.pop(threading.get_ident(), None)
         if why is not None:
             self._store.hold(row, why)
             self._tell_held(row, why)
 
-    def _deidentify(self, row: SealedRow) -> Why | None:
+    def _failed(self, row: SealedRow, error: BaseException) -> Why | None:
+        """Bring an original whose work was ended by an error into its next state, or say why it is held."""
+        match error:
+            case _Stopped():
+                self._store.give_back(row)
+            case SpoolError() | OSError() | MemoryError() | NotForwarded():
+                self._store.give_back(row)
+                _LOG.warning("node.original_waits", sealed=row.id, route=row.route, **describe(error))
+                self._stopping.wait(_SHORTAGE_S)
+            case Exception():
+                _LOG.error("node.fault", sealed=row.id, route=row.route, **describe(error))
+                return Why(Cause.FAULT_OF_NODE, f"an error of the program ({type(error).__name__})")
+            case _:
+                self._strike(row, f"it ended its worker ({type(error).__name__})")
+        return None
+
+    def _strike(self, row: SealedRow, reason: str) -> None:
+        """Let an original that ended or stalled its worker be tried once more; the second time it is held."""
+        if row.starts >= _STRIKES:
+            why = Why(Cause.POISON, f"{reason}, and did not end well before")
+            self._store.hold(row, why)
+            self._tell_held(row, why)
+            return
+        _LOG.error("node.original_struck", sealed=row.id, route=row.route, reason=reason)
+        self._store.try_again(row)
+
+    def _watch(self) -> None:
+        """Take originals that make no progress from their workers, and put others in the place of these."""
+        while not self._stopping.wait(self._look_s):
+            for thread, work in list(self._works.items()):
+                if work.look():
+                    self._replace(thread, work)
+
+    def _replace(self, stuck: int, work: Work) -> None:
+        self._left.update(thread for thread in self._threads if thread.ident == stuck)
+        try:
+            self._strike(work.row, "its worker made no progress")
+        except SpoolError as error:  # the next start finds it under way
+            _LOG.warning("node.sealed_lane_pauses", **describe(error))
+        worker = self._thread(self._serve)
+        self._threads.append(worker)
+        worker.start()
+
+    def _deidentify(self, row: SealedRow, work: Work) -> Why | None:
         """De-identify an original and end it; return why it is held instead."""
         try:
             stream, original = self._store.open(row)
@@ -147,8 +206,9 @@ class SealedLane:
             caller, request = _as_it_came(original.said)
             way = Way(self._store.spool, route, caller, request, self._records)
             try:
-                self._convert(way, original)
+                self._convert(way, original, work)
             except Excluded as refusal:
+                work.decided()
                 reason, path = refusal.reason, refusal.path
                 row_of = refusal_of(route, caller, request, refusal.code, reason, path=path)
                 record(way.spool, row_of)
@@ -177,15 +237,16 @@ class SealedLane:
             self._store.erase(row.object)
         return None
 
-    def _convert(self, way: Way, original: Original) -> None:
+    def _convert(self, way: Way, original: Original, work: Work) -> None:
         conversion = Conversion(way, self._memory.share(), datetime.fromtimestamp(original.said.at))
         try:
             for piece in original.pieces:
+                work.step()
                 if self._stopping.is_set():
                     raise _Stopped
                 conversion.feed(memoryview(piece))
                 reach("sealed-half")
-            conversion.commit(original=original.row.id)
+            conversion.commit(original=original.row.id, decided=work.decided)
         finally:
             conversion.discard()
 

@@ -137,7 +137,12 @@ class Node:
             store = open_sealed(settings, spool)
             if store is not None:
                 self._sealed_lane = SealedLane(
-                    store, routes, memory, records, workers=settings.sealed.workers
+                    store,
+                    routes,
+                    memory,
+                    records,
+                    workers=settings.sealed.workers,
+                    stall_s=settings.sealed.stall_s,
                 )
                 started.callback(self._sealed_lane.stop)
                 self._sealed_lane.start()

@@ -79,6 +79,11 @@ class SealedSettings(Section):
     workers: int = Field(
         default=1, ge=1, le=32, description="Originals that are de-identified at the same time."
     )
+    stall_s: Seconds = Field(
+        default=300.0,
+        description="Seconds without progress after which an original is taken from its worker; the second "
+        "time it is held (`poison`).",
+    )
 
     @property
     def has_key(self) -> bool:

@@ -193,6 +193,12 @@ class SealedStore:
         now = time.time()
         self.spool.transact(lambda conn: rows.give_back(conn, row.id, now))
 
+    def try_again(self, row: SealedRow) -> None:
+        """Let an original wait for another try that ended its worker; the try counts. Raises SpoolError."""
+        now = time.time()
+        self.spool.transact(lambda conn: rows.try_again(conn, row.id, now))
+        self.bell.set()
+
     def forget(self, row: SealedRow) -> None:
         """End an original that goes nowhere. Raises SpoolError."""
         self.spool.transact(lambda conn: rows.forget(conn, row.id))

@@ -173,6 +173,14 @@ def give_back(conn: sqlite3.Connection, number: int, now: float) -> None:
     )
 
 
+def try_again(conn: sqlite3.Connection, number: int, now: float) -> None:
+    """Let an original wait again that was begun, and count that it did not end."""
+    conn.execute(
+        "UPDATE sealed SET state = 'waiting', changed_at = ? WHERE id = ? AND state = 'working'",
+        (now, number),
+    )
+
+
 def suspects(conn: sqlite3.Connection) -> list[SealedRow]:
     """Return the originals that wait and were being de-identified when a process ended."""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM sealed WHERE state = 'waiting' AND starts > 0 ORDER BY id")  # noqa: S608  # our own names
