@@ -8,7 +8,8 @@ import pytest
 
 from deid_node.errors import ConfigurationError
 from deid_node.node.banner import banner
-from deid_node.settings import AESettings, FolderSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
 from deid_node.settings.load import load_settings
 from deid_node.standard.values import AETitle
 

@@ -23,7 +23,8 @@ from deid_node.node.audit_message import Message, Outcome, xml_of
 from deid_node.node.audit_translation import Place, Translation
 from deid_node.node.syslog import NOTICE, WARNING, Collector, host_name, message
 from deid_node.node.tls import syslog_context
-from deid_node.settings import FolderSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import FolderSettings
 
 _LOG: Final = structlog.get_logger(__name__)
 _NAME: Final = "syslog"

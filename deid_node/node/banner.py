@@ -6,16 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import (
-    Acknowledge,
-    AESettings,
-    FolderSettings,
-    IntakeKind,
-    OnHold,
-    OnReject,
-    RouteSettings,
-    Settings,
-)
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
+from deid_node.settings.routes import Acknowledge, IntakeKind, OnHold, OnReject, RouteSettings
 
 
 def banner(

@@ -15,8 +15,10 @@ from deid_node.node.commitment_scu import Asker, AskingPolicy
 from deid_node.node.destinations import peer_of
 from deid_node.node.routes import Route
 from deid_node.node.tls import report_context, requestor_context
-from deid_node.settings import AESettings, CommitmentMode, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings
 from deid_node.settings.network import PeerSettings
+from deid_node.settings.routes import CommitmentMode
 from deid_node.spool.commitments import Commitments
 from deid_node.spool.spool import Spool
 

@@ -28,7 +28,7 @@ from deid_node.dimse.peer import Peer
 from deid_node.dimse.status import StoreStatus
 from deid_node.engine.keys import Pseudonyms
 from deid_node.errors import AssociationError, SpoolError
-from deid_node.settings import CommitmentMode
+from deid_node.settings.routes import CommitmentMode
 from deid_node.spool.commitments import Asked, Commitments, Kept
 from deid_node.standard.values import AETitle
 

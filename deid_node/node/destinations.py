@@ -15,7 +15,8 @@ from deid_node.dimse.peer import Peer
 from deid_node.errors import Problems
 from deid_node.node.through import Through
 from deid_node.node.tls import requestor_context
-from deid_node.settings import AESettings, FolderSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
 
 
 def make_destinations(settings: Settings) -> dict[str, Destination]:

@@ -34,7 +34,7 @@ from deid_node.node.refusals import record, refusal_of, uid_digest
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealed_arrival import SealedArrival
 from deid_node.node.suspects import Suspects
-from deid_node.settings import IntakeKind, OnHold, OnReject
+from deid_node.settings.routes import IntakeKind, OnHold, OnReject
 from deid_node.spool.spool import Spool
 
 _LOG: Final = structlog.get_logger(__name__)

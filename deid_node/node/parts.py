@@ -28,8 +28,9 @@ from deid_node.node.routes import Route, Routes
 from deid_node.node.sealing import read_public_key
 from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import AcceptorKind, Acknowledge, Settings
+from deid_node.settings import AcceptorKind, Settings
 from deid_node.settings.network import LimitSettings
+from deid_node.settings.routes import Acknowledge
 from deid_node.spool.entry import NEEDED_ATTRIBUTES
 from deid_node.spool.sealed import SealedStore
 from deid_node.spool.spool import Spool

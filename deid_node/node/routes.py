@@ -15,7 +15,7 @@ from deid_node.engine.rewrite import Deidentifier
 from deid_node.errors import SOPClassNotSupported
 from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import CommitmentMode, IntakeKind, OnHold, OnReject
+from deid_node.settings.routes import CommitmentMode, IntakeKind, OnHold, OnReject
 from deid_node.standard.sop_classes import storage_sop_classes
 from deid_node.standard.values import AETitle, is_uid
 

@@ -41,8 +41,9 @@ from deid_node.node.through import Through
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, renew
 from deid_node.node.warm_up import warm_up
 from deid_node.profile.procedure import Procedure
-from deid_node.settings import CommitmentMode, Settings
+from deid_node.settings import Settings
 from deid_node.settings.load import Loaded
+from deid_node.settings.routes import CommitmentMode
 from deid_node.spool.failpoint import reach
 from deid_node.spool.room import Water
 from deid_node.spool.spool import Spool

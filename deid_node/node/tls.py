@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import serialization
 
 from deid_node.errors import ConfigurationError, Problems
 from deid_node.node.secret_file import UnguardedError, read_secret_file
-from deid_node.settings import AESettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@SECLEVEL=2"
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from deid_node.settings.destinations import AESettings, Destination, FolderSettings
 from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
 from deid_node.settings.records import (
     AuditSettings,
@@ -22,16 +23,17 @@ from deid_node.settings.records import (
     QuarantineSettings,
     SealedSettings,
 )
+from deid_node.settings.routes import (
+    IntakeKind,
+    OnHold,
+    RouteSettings,
+)
 from deid_node.settings.types import (
     Folder,
-    Hours,
-    Mode,
     Name,
-    Port,
     Seconds,
     Section,
     Title,
-    listed,
 )
 from deid_node.standard.values import AETitle
 
@@ -39,7 +41,6 @@ DEFAULT_AE_TITLE: Final = AETitle("DEIDNODE")
 DEFAULT_PORT: Final = 11112
 DEFAULT_ROUTE: Final = "default"
 DEFAULT_DESTINATION: Final = "out"
-DEFAULT_TEMPLATE: Final = "{PatientID}/{StudyInstanceUID}/{Modality}_{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 
 
 class AcceptorKind(StrEnum):
@@ -47,42 +48,6 @@ class AcceptorKind(StrEnum):
 
     STREAM = "stream"
     PYNETDICOM = "pynetdicom"
-
-
-class OnReject(StrEnum):
-    """What becomes of an object that is rejected or cannot be de-identified."""
-
-    REFUSE = "refuse"
-    QUARANTINE = "quarantine"
-
-
-class Acknowledge(StrEnum):
-    """When a sender hears Success."""
-
-    STORE = "store"
-    THROUGH = "through"
-
-
-class IntakeKind(StrEnum):
-    """When an object is de-identified."""
-
-    RAM = "ram"
-    SEALED = "sealed"
-
-
-class OnHold(StrEnum):
-    """What becomes of an object that its profile holds."""
-
-    REFUSE = "refuse"
-    SEAL = "seal"
-
-
-class CommitmentMode(StrEnum):
-    """What a peer hears that asks for storage commitment."""
-
-    OFF = "off"
-    REFUSE = "refuse"
-    DOWNSTREAM = "downstream"
 
 
 class LogFormat(StrEnum):
@@ -113,156 +78,6 @@ def default_state() -> Path:
         return Path(from_systemd)
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(home).expanduser() / "deid-node"
-
-
-class RouteSettings(Section):
-    """What happens to objects sent to one called AE title: the profile, and where they go."""
-
-    called: Annotated[tuple[Title, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
-        description="Called AE titles bound to this route; each belongs to one route."
-    )
-    profile: str = Field(
-        default="basic", min_length=1, description="Built-in profile name, or path of a profile file."
-    )
-    destinations: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
-        description="Names of the destinations that get every object of this route."
-    )
-    peers: Annotated[tuple[str, ...], BeforeValidator(listed)] | None = Field(
-        default=None,
-        description="Names of the peers that may store here (others get 0124). Unset: every admitted peer.",
-    )
-    acknowledge: Acknowledge = Field(
-        default=Acknowledge.STORE,
-        description="`store`: Success means that the de-identified object is durable here. `through`: that "
-        'the one destination, of kind "ae", has answered Success; the object is passed on while it arrives '
-        "and never kept, and a destination that stalls or fails is the sender's to see (A700).",
-    )
-    intake: IntakeKind = Field(
-        default=IntakeKind.RAM,
-        description="`ram`: an object is de-identified while it arrives, and what identifies is never on the "
-        "disk. `sealed`: it is kept first, encrypted with `sealed.key_file`, acknowledged when that is "
-        "durable, and de-identified after; for objects larger than the memory, or work that is slow.",
-    )
-    on_hold: OnHold = Field(
-        default=OnHold.REFUSE,
-        description="An object that the profile holds, because a lookup table lacks a row or action C cannot "
-        "judge a word. `refuse`: A700, so that it is sent again. `seal`: it is kept, encrypted with "
-        "`sealed.key_file`, acknowledged, and goes on when the tables were read again or a person releases "
-        'it. With `intake = "sealed"` it is kept in any case.',
-    )
-    commitment: CommitmentMode = Field(
-        default=CommitmentMode.OFF,
-        description="Storage commitment for senders. `off`: not offered. `refuse`: offered, and answered "
-        "with a failure for every object. `downstream`: success for what every destination has committed "
-        "itself to keep, de-identified.",
-    )
-    originals_are_kept_elsewhere: bool = Field(
-        default=False,
-        description='Has to be `true` for `commitment = "downstream"`: a sender that hears success may '
-        "delete its original, which is not kept here.",
-    )
-    on_reject: OnReject = Field(
-        default=OnReject.REFUSE,
-        description="`refuse`: answer with a failure and keep nothing. `quarantine`: keep the object, sealed "
-        "to `quarantine.public_key`, and acknowledge it.",
-    )
-
-
-class _DestinationSettings(Section):
-    """What every destination can be told about its pace and its patience."""
-
-    first_pause_s: Seconds = Field(
-        default=5.0, description="Longest pause after the first failed attempt; it doubles with each failure."
-    )
-    longest_pause_s: Seconds = Field(default=900.0, description="Longest pause between two attempts.")
-    max_age_s: Annotated[float, Field(gt=0)] = Field(
-        default=14 * 86400.0, description="An object that still fails at this age is held for a person."
-    )
-    alarms_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(3600.0, 86400.0),
-        description="Ages in seconds of the oldest object that waits, each of which is told in the log "
-        "(`node.destination_behind`). An empty list: never.",
-    )
-    objects_per_s: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Most objects a second. Unset: as fast as it goes."
-    )
-    bytes_per_s: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Most bytes a second. Unset: as fast as it goes."
-    )
-    hours: Hours | None = Field(
-        default=None, description="Daily window of local time for sending, like `20:00-06:00`. Unset: always."
-    )
-    fallback: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        default=(), description="Destinations that take over, the first usable one, when this one is out."
-    )
-    fallback_after_s: Seconds = Field(
-        default=300.0, description="Seconds out of use after which a fallback takes over."
-    )
-
-
-class FolderSettings(_DestinationSettings):
-    """A folder store: every object becomes a file whose path is made from de-identified attributes."""
-
-    kind: Literal["folder"] = Field(description='`"folder"`')
-    path: Folder = Field(description="Folder that receives the files; made when absent.")
-    template: str = Field(
-        default=DEFAULT_TEMPLATE,
-        min_length=1,
-        description="Path of a file below `path`, from de-identified attributes.",
-    )
-    may_link: bool = Field(
-        default=True,
-        description="Hard-link files from the spool when both lie on one file system. `false` for programs "
-        "that edit files in place.",
-    )
-    folder_mode: Mode = Field(default=0o700, description="Mode of new folders, in octal.")
-    file_mode: Mode = Field(default=0o600, description="Mode of files, in octal.")
-
-
-class AESettings(_DestinationSettings):
-    """A downstream AE that gets the objects by C-STORE."""
-
-    kind: Literal["ae"] = Field(description='`"ae"`')
-    host: str = Field(min_length=1, description="Host name or IP address of the AE.")
-    port: Port = Field(description="TCP port of the AE.")
-    ae_title: Title = Field(description="Called AE title.")
-    calling_ae_title: Title | None = Field(
-        default=None, description="Calling AE title. Unset: `ae_title` of the node."
-    )
-    timeout_s: Seconds = Field(
-        default=30.0, description="Seconds without progress after which an association is given up."
-    )
-    senders: int = Field(
-        default=1,
-        ge=1,
-        le=32,
-        description="Associations that send at the same time; as many again for routes with `acknowledge = "
-        '"through"`, whose objects wait for a free one.',
-    )
-    commitment: bool = Field(
-        default=False,
-        description="Ask the AE by storage commitment to keep what it was sent, and keep the files here "
-        "until it does. To report on associations of its own the AE has to be listed in `peers`.",
-    )
-    tls: bool = Field(default=False, description="Connect with TLS, 1.2 or newer.")
-    tls_name: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Name or address that the certificate of the AE has to carry. Unset: `host`.",
-    )
-    tls_ca: Folder | None = Field(
-        default=None,
-        description="PEM file with what the certificate of the AE has to be issued by. Unset: `tls.ca`.",
-    )
-    tls_certificate: Folder | None = Field(
-        default=None, description="PEM file with our certificate for this AE. Unset: `tls.certificate`."
-    )
-    tls_key: Folder | None = Field(
-        default=None, description="PEM file with its private key, mode 0600. Unset: `tls.key`."
-    )
-
-
-Destination = Annotated[FolderSettings | AESettings, Field(discriminator="kind")]
 
 
 class SpoolSettings(Section):

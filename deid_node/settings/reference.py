@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from deid_node.settings import AESettings, FolderSettings, RouteSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
 from deid_node.settings.network import PeerSettings
+from deid_node.settings.routes import RouteSettings
 from deid_node.standard.values import AETitle
 
 _HEAD = """\

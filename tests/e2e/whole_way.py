@@ -14,7 +14,8 @@ from pathlib import Path
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.log import configure_log
 from deid_node.node.service import Node, run
-from deid_node.settings import AESettings, FolderSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
 from deid_node.settings.load import Loaded
 from tests.peers import LOOPBACK
 

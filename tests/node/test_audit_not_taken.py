@@ -9,7 +9,7 @@ import pytest
 from deid_node.cli import main
 from deid_node.node.audit_message import xml_of
 from deid_node.node.audit_translation import Translation
-from deid_node.settings import FolderSettings
+from deid_node.settings.destinations import FolderSettings
 from tests.certificates import Authority
 from tests.node.collector import assert_valid, collecting
 from tests.node.running import CT, running, store

@@ -24,7 +24,8 @@ from deid_node.node.audit_follow import Follower
 from deid_node.node.audit_message import xml_of
 from deid_node.node.audit_translation import _ALERTS, NOT_TOLD, TOLD, Place, Translation
 from deid_node.node.tls import check_tls
-from deid_node.settings import FolderSettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import FolderSettings
 from deid_node.settings.load import load_settings
 from deid_node.settings.records import AuditSettings, SyslogSettings
 from tests.certificates import Authority

@@ -25,9 +25,11 @@ from deid_node.node.commitment import make_commitment
 from deid_node.node.commitment_scp import ReportingPolicy
 from deid_node.node.commitment_scu import AskingPolicy
 from deid_node.node.service import Node
-from deid_node.settings import AcceptorKind, AESettings, CommitmentMode, RouteSettings
+from deid_node.settings import AcceptorKind
+from deid_node.settings.destinations import AESettings
 from deid_node.settings.load import Loaded, load_settings
 from deid_node.settings.network import PeerSettings
+from deid_node.settings.routes import CommitmentMode, RouteSettings
 from deid_node.spool.desk import Desk
 from deid_node.standard.values import AETitle
 from tests.node.archive import Archive

@@ -14,8 +14,9 @@ import pytest
 from deid_node.dimse.peer import Peer
 from deid_node.dimse.requestor import Requestor
 from deid_node.node.service import Node
-from deid_node.settings import AcceptorKind, RouteSettings
+from deid_node.settings import AcceptorKind
 from deid_node.settings.network import LimitSettings
+from deid_node.settings.routes import RouteSettings
 from deid_node.standard.values import AETitle
 from tests.dimse.raw import (
     CT,

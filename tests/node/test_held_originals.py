@@ -16,8 +16,10 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.node.quarantine import notes
 from deid_node.node.sealing import make_key_pair
 from deid_node.node.service import Node
-from deid_node.settings import FolderSettings, IntakeKind, OnHold, OnReject, QuarantineSettings, RouteSettings
+from deid_node.settings import QuarantineSettings
+from deid_node.settings.destinations import FolderSettings
 from deid_node.settings.load import Loaded
+from deid_node.settings.routes import IntakeKind, OnHold, OnReject, RouteSettings
 from deid_node.spool import Desk, check
 from tests.node.running import refusals, running, store
 from tests.node.test_sealed_intake import Site, clear_texts, edited

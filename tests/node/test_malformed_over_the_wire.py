@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.settings import AcceptorKind, RouteSettings
+from deid_node.settings import AcceptorKind
+from deid_node.settings.routes import RouteSettings
 from tests import malformed, malformed_values
 from tests.dimse.raw import RawPeer, context, pdata, request, store_rq
 from tests.engine.encoded import INSTANCE, SC

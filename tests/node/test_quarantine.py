@@ -19,7 +19,9 @@ from deid_node.errors import ConfigurationError
 from deid_node.node import quarantine
 from deid_node.node.sealing import Seal, make_key_pair, read_private_key, read_public_key, unseal
 from deid_node.node.service import Node
-from deid_node.settings import FolderSettings, OnReject, QuarantineSettings, RouteSettings
+from deid_node.settings import QuarantineSettings
+from deid_node.settings.destinations import FolderSettings
+from deid_node.settings.routes import OnReject, RouteSettings
 from deid_node.spool.pieces import PIECE, SealError
 from tests.node.running import CT, refusals, running, store
 from tests.peers import wait_for

@@ -15,7 +15,7 @@ from deid_node.cli import main
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import SpoolError
 from deid_node.node.service import Node
-from deid_node.settings import FolderSettings
+from deid_node.settings.destinations import FolderSettings
 from deid_node.spool import Desk, Spool, backup
 from deid_node.spool.schema import LEDGER, VERSION
 from tests.node.running import CT, running, store

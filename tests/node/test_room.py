@@ -16,14 +16,9 @@ from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
 from deid_node.node import service
 from deid_node.node.service import Node
-from deid_node.settings import (
-    AcceptorKind,
-    Acknowledge,
-    AESettings,
-    FolderSettings,
-    RouteSettings,
-    SpoolSettings,
-)
+from deid_node.settings import AcceptorKind, SpoolSettings
+from deid_node.settings.destinations import AESettings, FolderSettings
+from deid_node.settings.routes import Acknowledge, RouteSettings
 from deid_node.spool.desk import Desk
 from deid_node.spool.room import Water
 from deid_node.spool.upkeep import check

@@ -15,16 +15,11 @@ from deid_node.dimse.status import StoreStatus
 from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.key_file import make_key, open_envelopes
 from deid_node.node.service import Node
-from deid_node.settings import (
-    AcceptorKind,
-    FolderSettings,
-    IntakeKind,
-    RouteSettings,
-    SealedSettings,
-    Settings,
-)
+from deid_node.settings import AcceptorKind, SealedSettings, Settings
+from deid_node.settings.destinations import FolderSettings
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import LimitSettings
+from deid_node.settings.routes import IntakeKind, RouteSettings
 from deid_node.spool import Desk, check
 from deid_node.spool.sealed_rows import SealedState
 from tests.node.running import CT, refusals, running, store

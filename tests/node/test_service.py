@@ -19,16 +19,11 @@ from deid_node.dimse.requestor import Requestor
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.service import Node
-from deid_node.settings import (
-    AcceptorKind,
-    AESettings,
-    FolderSettings,
-    QuarantineSettings,
-    RouteSettings,
-    Settings,
-)
+from deid_node.settings import AcceptorKind, QuarantineSettings, Settings
+from deid_node.settings.destinations import AESettings, FolderSettings
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import PeerSettings
+from deid_node.settings.routes import RouteSettings
 from deid_node.spool.desk import Desk
 from tests.node.running import CT, FILES, peer, refusals, running, store, store_on
 from tests.peers import LOOPBACK, free_port, wait_for

@@ -20,8 +20,9 @@ from deid_node.dimse.stream_acceptor import StreamAcceptor
 from deid_node.errors import ConfigurationError, SpoolError
 from deid_node.node.service import Node
 from deid_node.node.through import passed_on
-from deid_node.settings import Acknowledge, AESettings, RouteSettings
+from deid_node.settings.destinations import AESettings
 from deid_node.settings.load import load_settings
+from deid_node.settings.routes import Acknowledge, RouteSettings
 from deid_node.spool.desk import Desk
 from deid_node.spool.outcomes import DeliveryState
 from deid_node.spool.spool import Spool

@@ -24,7 +24,8 @@ from deid_node.errors import AssociationError, ConfigurationError
 from deid_node.node.parts import association_limits
 from deid_node.node.service import Node
 from deid_node.node.tls import acceptor_context, check_tls, expires_soon, own_context
-from deid_node.settings import AESettings, Settings
+from deid_node.settings import Settings
+from deid_node.settings.destinations import AESettings
 from deid_node.settings.load import Loaded
 from deid_node.settings.network import LimitSettings, PeerSettings, TLSSettings
 from deid_node.standard.values import AETitle
