@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from deid_node.engine.actions import Constant, Reject
 from deid_node.engine.alike import Alike
@@ -52,6 +52,14 @@ class _Starved(Exception):
     """More bytes are needed before anything more can be done."""
 
 
+class Passed(NamedTuple):
+    """Pixel Data that is kept as it comes: its header, its code, and its length, which may be UNDEFINED."""
+
+    head: bytes
+    code: int
+    length: int
+
+
 @dataclass(slots=True)
 class _Frame:
     """A level that is being streamed: the dataset, a sequence, an item, or encapsulated pixels.
@@ -82,7 +90,7 @@ class Body:
     """The streaming part of one object.
 
     Call `feed` with each piece and write what it returns, then `finish`. `offset` counts the bytes of
-    the dataset that were taken in.
+    the dataset that were taken in. `passed` is Pixel Data of the dataset that was met and left as it is.
     """
 
     def __init__(self, plan: Plan, subject: Subject, *, offset: int, after: int, place: Place) -> None:
@@ -92,6 +100,7 @@ class Body:
             offset: where in the dataset the body begins; after: code of the last element | 0xFFFF.
             place: the dataset's own level, for private creators and character sets.
         """
+        self.passed: Passed | None = None
         self._subject = subject
         self._budget: Budget = subject.budget
         self._window = subject.budget.limits.window_bytes
@@ -134,6 +143,21 @@ class Body:
                 self._advance()
         return out
 
+    def begin_known(self, known: Passed) -> None:
+        """Begin with Pixel Data whose header is known, with what it describes, from another object.
+
+        The next bytes that are fed stand behind that header, which the caller writes.
+        """
+        frame = self._frames[-1]
+        self.passed = known
+        frame.after = known.code | 0xFFFF
+        self._subject.kept += 1
+        self._offset += len(known.head)
+        if known.length == UNDEFINED:
+            self._enter_fragments(frame, drop=False)
+        else:
+            self._pass = known.length
+
     def finish(self) -> Buffers:
         """Return the last bytes.
 
@@ -141,7 +165,8 @@ class Body:
             Malformed: the dataset does not end where an element ends.
         """
         self._out = []
-        self._advance()
+        if self._buffer or self._pass or len(self._frames) > 1:
+            self._advance()
         if self._buffer or self._pass or len(self._frames) > 1:
             raise Malformed("the dataset is truncated")
         return self._out
@@ -341,10 +366,16 @@ class Body:
                 self._surplus, length = length - kept, kept
                 if self._surplus:
                     self._kept_became_changed()
+            elif isinstance(entry, KeptPixels) and len(self._frames) == 1:
+                self._note_passed(Passed(new, missing.code, length))
         self._out.append(new)
         self._consume(missing.value)
         self._pass = length
         self._pass_drop = isinstance(entry, bytes)
+
+    def _note_passed(self, passed: Passed) -> None:
+        if passed.code >> 16 == PIXEL_DATA:
+            self.passed = passed
 
     def _began(self, frame: _Frame, missing: Incomplete, entry: Entry) -> None:
         """Note that an element is written while it arrives, for the order and the counts."""
@@ -389,12 +420,18 @@ class Body:
         self._began(frame, missing, entry)
         drop = frame.drop or not is_kept(entry)
         if not drop:
-            self._out.append(bytes(memoryview(self._buffer)[: missing.value]))
+            head = bytes(memoryview(self._buffer)[: missing.value])
+            if isinstance(entry, KeptPixels) and len(self._frames) == 1:
+                self._note_passed(Passed(head, missing.code, UNDEFINED))
+            self._out.append(head)
         elif not frame.drop:
             if not isinstance(entry, bytes):
                 raise Fault("an action cannot be applied to encapsulated Pixel Data")
             self._out.append(entry)
         self._consume(missing.value)
+        self._enter_fragments(frame, drop=drop)
+
+    def _enter_fragments(self, frame: _Frame, *, drop: bool) -> None:
         self._frames.append(_Frame("fragments", None, frame.plan, frame.encoding, drop))
         self._comments = Comments()
 

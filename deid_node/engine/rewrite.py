@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from deid_node.engine.actions import compile_rule
-from deid_node.engine.body import Body
+from deid_node.engine.body import Body, Passed
 from deid_node.engine.deflated import Deflated
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, PrivateElement, Summary
 from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
@@ -360,10 +360,17 @@ class Rewrite:
         if written is None:
             return None
         self._deidentifier.followed()
-        return self._enter_body(written, b[written.length :])
+        facts = written.subject.facts
+        known = series.expected_pixels(facts)
+        if known is not None and b.startswith(known.head, written.length):
+            return self._enter_body(written, b[written.length + len(known.head) :], known)
+        out = self._enter_body(written, b[written.length :])
+        assert self._body is not None
+        series.expect_pixels(self._body.passed, facts)
+        return out
 
-    def _enter_body(self, written: Written, rest: bytes) -> Buffers:
-        """Go on after the header with what is known now."""
+    def _enter_body(self, written: Written, rest: bytes, known: Passed | None = None) -> Buffers:
+        """Go on after the header with what is known now; `rest` comes after the header of known pixels."""
         self._buffer = bytearray()
         self._budget.ends.clear()
         self._subject = written.subject
@@ -372,7 +379,10 @@ class Rewrite:
         self._body = Body(
             written.plan, written.subject, offset=written.length, after=written.after, place=written.place
         )
-        return written.out + self._body.feed(rest)
+        if known is None:
+            return written.out + self._body.feed(rest)
+        self._body.begin_known(known)
+        return [*written.out, known.head, *self._body.feed(rest)]
 
     # --- the end ------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from deid_node.engine.charset import decode, is_misspelled, terms_in
 from deid_node.engine.deidentified import Buffers
@@ -22,6 +22,7 @@ from deid_node.engine.encoding import ODD, Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.identity import bears_identity
 from deid_node.engine.nested import is_sequence
+from deid_node.engine.pixels import DESCRIBING
 from deid_node.engine.plan import KEEP, Entry, Place, Plan
 from deid_node.engine.residual import Search
 from deid_node.engine.scan import Budget, Element, Incomplete, element_at
@@ -35,6 +36,9 @@ from deid_node.engine.subject import (
 )
 from deid_node.engine.text import Identifiers
 from deid_node.standard.repairs import Repair
+
+if TYPE_CHECKING:
+    from deid_node.engine.body import Passed
 
 # Everything that decisions need stands before this group in practically every IOD: the header ends here.
 RELEASE: Final = 0x50000000
@@ -72,16 +76,17 @@ class _Known:
     repairs: frozenset[Repair]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """A segment of elements that do not vary, or (`first == last`, `raw` None) one that does.
 
-    `out` is what a segment became, or what is inserted before an element that varies. `simple` says what
+    `size` is that of a segment. `out` is what it became, or what is inserted before an element that varies.
+    `simple` says what
     becomes of such an element whatever its value is: constant bytes, or KEEP. It begins with `head`, its
     length stands `length_at` bytes after its start and is read by `length`, its value after `value_at`.
     """
 
     raw: bytes | None
+    size: int
     out: bytes
     first: int
     last: int
@@ -92,8 +97,7 @@ class _Step:
     value_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class _Compared(NamedTuple):
     """A header of the structure that is remembered, before what varies was decided.
 
     `open` are the elements whose new bytes depend on the object, each with its index in `out` and its
@@ -106,8 +110,7 @@ class _Compared:
     length: int
 
 
-@dataclass(slots=True)
-class Followed:
+class Followed(NamedTuple):
     """The header of an object that a series could follow.
 
     `length` is that of the original header, `attributes` the de-identified values that were asked for;
@@ -193,6 +196,8 @@ class Series:
         self.attributes: dict[int, str] = {}
         self.varying_capture: tuple[int, ...] = ()
         self.repairs: frozenset[Repair] = frozenset()
+        self.pixels: Passed | None = None
+        self.described: list[tuple[int, bytes | None]] = []
 
     @classmethod
     def remember(
@@ -226,6 +231,18 @@ class Series:
         series.length = len(place.b)
         series._cut()
         return series
+
+    def expect_pixels(self, passed: Passed | None, facts: Facts) -> None:
+        """Remember the Pixel Data behind the header of an object, with what describes it and varies."""
+        varying = [tag for tag in DESCRIBING if tag in self.index and self.known[self.index[tag]].varies]
+        self.described = [(tag, facts.raw(tag)) for tag in varying]
+        self.pixels = passed
+
+    def expected_pixels(self, facts: Facts) -> Passed | None:
+        """Return the Pixel Data that an object may be expected to have, if it describes the same."""
+        if self.pixels is None or any(facts.raw(tag) != value for tag, value in self.described):
+            return None
+        return self.pixels
 
     def varying(self) -> frozenset[int]:
         """Return the codes of the elements that differed between objects."""
@@ -268,35 +285,38 @@ class Series:
         out: list[bytes] = []
         varying: list[bytes] = []
         open_: list[tuple[int, int, Element]] = []
-        add, mark, is_next = out.append, facts.starts.append, b.startswith
-        for number, step in enumerate(self.steps):
+        add, vary, mark, is_next = out.append, varying.append, facts.starts.append, b.startswith
+        for step in self.steps:
+            raw, size, made, first, _, head, simple, length, length_at, value_at = step
             mark(p)
-            raw, simple = step.raw, step.simple
+            if made:
+                add(made)
             if raw is not None:
                 if not is_next(raw, p):
-                    return number
-                p += len(raw)
-                add(step.out)
+                    return len(facts.starts) - 1
+                p += size
                 continue
-            add(step.out)
             if simple is None:
                 element = element_at(b, p, end, self.encoding, budget)
-                if not self._is_expected(self.known[step.first], b, element):
+                if not self._is_expected(self.known[first], b, element):
                     return None
-                open_.append((len(out), step.first, element))
+                open_.append((len(out), first, element))
                 add(b"")
                 p = element[3]
                 continue
-            if not is_next(step.head, p) or p + step.value_at > end:
+            if not is_next(head, p) or p + value_at > end:
                 return None
-            (n,) = step.length(b, p + step.length_at)  # type: ignore[misc]  # a simple one has it
-            q = p + step.value_at + n
+            (n,) = length(b, p + length_at)  # type: ignore[misc]  # a simple one has it
+            q = p + value_at + n
             if n & 1 or q > end:
                 return None
-            made = b[p:q] if simple is KEEP else simple
-            if made:
+            if simple is KEEP:
+                made = b[p:q]
                 add(made)
-                varying.append(made)
+                vary(made)
+            elif simple:
+                add(simple)
+                vary(simple)
             p = q
         return _Compared(out, varying, open_, p) if self._ends(b, p) else None
 
@@ -392,6 +412,7 @@ class Series:
 
     def _cut(self) -> None:
         """Cut the header into segments at the elements that vary and where something is inserted."""
+        self.pixels = None
         self.steps, self.step_of = [], []
         # What is decided whatever the value is counts as still.
         still = [known for known in self.known if not known.varies or self._simple(known) is not None]
@@ -430,7 +451,8 @@ class Series:
     def _close(self, raw: list[bytes], out: list[bytes], first: int, last: int) -> None:
         if raw or out:
             self.step_of += [len(self.steps)] * (last - first + 1)
-            self.steps.append(_Step(b"".join(raw), b"".join(out), first, last))
+            whole = b"".join(raw)
+            self.steps.append(_Step(whole, len(whole), b"".join(out), first, last))
 
     def _vary_at(self, number: int, known: _Known, out: list[bytes]) -> None:
         self.step_of.append(len(self.steps))
@@ -441,7 +463,7 @@ class Series:
         head = known.raw[: 6 if encoding.explicit else 4]
         simple = self._simple(known)
         inserted = b"".join(out)
-        self.steps.append(_Step(None, inserted, number, number, head, simple, length, length_at, value_at))
+        self.steps.append(_Step(None, 0, inserted, number, number, head, simple, length, length_at, value_at))
 
     def _simple(self, known: _Known) -> bytes | bool | None:
         """Return what becomes of an element whatever its value is; None when that depends on it."""
