@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct, error
-from typing import Final
+from typing import Final, NamedTuple
 
 from deid_node.dimse.association import MAX_COMMENT, StoreAnswer
 from deid_node.dimse.pdu import AbortReason, ProtocolViolation
@@ -52,8 +51,7 @@ class CommandField(IntEnum):
 _EVENTS: Final = frozenset((CommandField.N_EVENT_REPORT_RQ, CommandField.N_EVENT_REPORT_RSP))
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command set as it came; UIDs are text without padding, empty when absent.
 
     SOP class and instance are the affected or the requested ones; `type_id` is the Action or Event
@@ -84,16 +82,16 @@ def read_command(raw: bytes | bytearray) -> Command:
     """
     values: dict[int, bytes] = {}
     raw, size, offset = bytes(raw), len(raw), 0
-    while offset < size:
-        try:
+    try:
+        while offset < size:
             group, elem, length = _ELEM.unpack_from(raw, offset)
-        except error:
-            raise ProtocolViolation("command-cut", AbortReason.USER) from None
-        begin = offset + 8
-        offset = begin + length
-        if group or elem in values or offset > size:
-            raise ProtocolViolation("command-set", AbortReason.USER)
-        values[elem] = raw[begin:offset]
+            begin = offset + 8
+            offset = begin + length
+            if group or elem in values or offset > size:
+                raise ProtocolViolation("command-set", AbortReason.USER)
+            values[elem] = raw[begin:offset]
+    except error:
+        raise ProtocolViolation("command-cut", AbortReason.USER) from None
     command_field = _number(values, _COMMAND_FIELD)
     if command_field is None:
         raise ProtocolViolation("command-field", AbortReason.USER)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import NamedTuple, final
 
 from deid_node.profile.procedure import Level
 from deid_node.standard.repairs import REPAIRS, Repair
@@ -29,8 +29,7 @@ class Deidentified:
         self.buffers = buffers
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """What is known of the de-identified object as soon as its first bytes leave the engine.
 
     UIDs are text without padding. `meta` is preamble, DICM and new file meta information
@@ -56,8 +55,7 @@ class Finding:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What was done to one object; no value of it is an original one.
 
     `attributes` holds the de-identified values of the tags that were asked for (0xGGGGEEEE to text,

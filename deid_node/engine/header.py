@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, time
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from deid_node.engine.charset import is_misspelled, known_terms
 from deid_node.engine.deidentified import Buffers, Finding
@@ -41,8 +41,7 @@ _LEADING_ZERO: Final = re.compile(r"\.0[0-9]")
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """How an object came: what its request said, from where, and on what day.
 
     `sop_class_uid` and `sop_instance_uid` are those of the C-STORE-RQ, None for a file.
@@ -50,13 +49,12 @@ class Arrival:
 
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
-    origin: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = MappingProxyType({})
     today: date = date.min
     time_of_day: time | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A rewritten header, and what the rest of the object needs to know of it.
 
     `length` is that of the original header, `after` the code of its last element | 0xFFFF.

@@ -38,8 +38,6 @@ _GATHER_S: Final = 0.1
 _RETRY_S: Final = 1.0
 _MOST_WAITING: Final = 10_000
 _DAY_S: Final = 86400.0
-_as_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
-_quoted: Final = json.encoder.encode_basestring_ascii
 
 Fields = Mapping[str, object]
 
@@ -237,27 +235,22 @@ def who() -> dict[str, object]:
 
 
 def _line(event: str, fields: Fields) -> str:
-    """Return one line: there are several for every object, so common values take no encoder."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told = [f'{{"at":"{at}","event":{_quoted(event)},"process":{os.getpid()}']
+    told = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": event,
+        "process": os.getpid(),
+    }
     for name, value in fields.items():
-        if isinstance(value, str):
-            told.append(f'"{name}":{_quoted(value)}')
-        elif type(value) is int:
-            told.append(f'"{name}":{value}')
-        elif value is not None:
-            told.append(f'"{name}":{_as_json(_plain(value))}')
-    return ",".join(told) + "}\n"
+        if value is not None:
+            told[name] = value
+    return _as_json(told) + "\n"
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return str(value)
+    return value.value if isinstance(value, Enum) else str(value)
+
+
+_as_json: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_plain).encode
 
 
 def _tail(path: Path) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,8 @@ an original that is refused, is the business of `arrival` and `sealed_lane`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from deid_node.dimse.association import Caller, StoreRequest
 from deid_node.dimse.memory import Share
@@ -25,8 +24,7 @@ from deid_node.spool.spool import Spool
 _INFLATES: Final = 8  # what a byte of a deflated header is counted for
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Where an original comes from, and where it goes."""
 
     spool: Spool

@@ -45,7 +45,6 @@ class Suspects:
         self._trace = trace
         self._lock_fd = lock_fd
         self._free = list(range(_SLOTS))
-        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, folder: Path) -> Suspects:
@@ -104,19 +103,20 @@ class Suspects:
 
     def watch(self, digest: bytes, intake: ObjectIntake) -> ObjectIntake:
         """Return an intake of the calling thread whose object is known to be at work until it ends."""
-        with self._lock:
-            slot = self._free.pop() if self._free else None
-        if slot is None:
+        try:
+            slot = self._free.pop()  # an atomic step, as is giving it back: no lock
+        except IndexError:
             return intake
         _SLOT.pack_into(self._at_work, slot * _SLOT.size, threading.get_ident(), digest)
         return _Watched(self, slot, intake)
 
     def end(self, slot: int) -> None:
         """Forget an object that has ended; for `_Watched`."""
-        with contextlib.suppress(ValueError):  # closed: the node stops
+        try:
             _SLOT.pack_into(self._at_work, slot * _SLOT.size, 0, b"")
-        with self._lock:
-            self._free.append(slot)
+        except ValueError:  # closed: the node stops
+            return
+        self._free.append(slot)
 
 
 class _Watched:

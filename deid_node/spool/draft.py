@@ -63,7 +63,7 @@ class Draft:
                 self._dataset_at = len(heading.meta)
                 self._append([heading.meta, *part.buffers])
                 reach("draft-half")
-            else:
+            elif part.buffers:
                 self._append(part.buffers)
         except OSError as error:
             self.discard()

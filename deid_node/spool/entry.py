@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 STUDY: Final = 0x0020000D
 SERIES: Final = 0x0020000E
@@ -13,8 +13,7 @@ NEEDED_ATTRIBUTES: Final = frozenset({STUDY, SERIES})
 """What the ledger counts by; a Summary's attributes should hold these de-identified UIDs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who sent an object: audit fields, never sent on. `association` is its random short id."""
 
     calling: str = ""
@@ -31,8 +30,7 @@ class CommitKind(StrEnum):
     REVISION = "revision"  # other content under the same SOP Instance UID: delivered, flagged
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """An object that is durable. `item` is its number in the ledger, `revision` counts from 0."""
 
     kind: CommitKind
@@ -86,4 +84,4 @@ class Refusal:
     path: str = ""
     digest: bytes = b""
     sop_class_uid: str = ""
-    origin: Origin = Origin()
+    origin: Origin = Origin()  # noqa: RUF009  # immutable

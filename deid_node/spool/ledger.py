@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deid_node.engine.deidentified import Summary
 from deid_node.spool import counts
@@ -32,8 +31,7 @@ _as_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # dumps() woul
 _SETTLED: Final = ", ".join(f"'{state}'" for state in sorted(SETTLED))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """An object whose file is complete and has its final name.
 
     `former_digest` is that of ledgers before version 6, made where a row of one is compared.
@@ -58,8 +56,7 @@ class FormerDigestNeeded(Exception):
     """The object came before under the program that told contents by SHA-256."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What `record` decided: the commit, and whether the new file is the one the ledger names."""
 
     commit: Commit
@@ -128,7 +125,7 @@ def _insert(
         _as_json(dict(attributes)),
         *(origin.calling, origin.called, origin.address, origin.association),
         *(done.kept, done.changed, done.removed, done.cleaned),
-        *(_as_json(done.notes), new.at, new.epoch),
+        *(_as_json(done.notes) if done.repairs or done.warnings else "[]", new.at, new.epoch),
     )
     item = conn.execute(_INSERT_ITEM, row).lastrowid
     assert item is not None

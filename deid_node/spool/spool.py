@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -310,7 +310,7 @@ class Spool:
             try:
                 recorded, late = self._run_record(arrival, deadline)
             except ledger.FormerDigestNeeded:
-                arrival = replace(arrival, former_digest=self.files.former_digest(arrival.object))
+                arrival = arrival._replace(former_digest=self.files.former_digest(arrival.object))
                 recorded, late = self._run_record(arrival, deadline)
         except (SpoolError, sqlite3.Error, OSError) as error:
             if self._writer.failed is None:

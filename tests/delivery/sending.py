@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def real_object(number: int, sop_class: str = CT) -> tuple[Heading, bytes]:
 def put_real(spool: Spool, number: int, sop_class: str = CT) -> None:
     head, content = real_object(number, sop_class)
     draft = spool.draft()
-    draft.write(replace(head, meta=b"\0" * 128 + b"DICM"), Deidentified([content]))
+    draft.write(head._replace(meta=b"\0" * 128 + b"DICM"), Deidentified([content]))
     draft.commit(summary(number, head), route="r", destinations=["a"])
 
 
