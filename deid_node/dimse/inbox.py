@@ -7,6 +7,7 @@ messages. Only the time in which we wait for the peer counts; what the intake ta
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -17,16 +18,22 @@ _BUFFER_BYTES: Final = 256 * 1024
 
 
 class Inbox:
-    """Reads ahead as far as the buffer goes; views stay valid until the next call."""
+    """Reads ahead as far as the buffer goes.
 
-    def __init__(self, wire: Wire, limits: AssociationLimits) -> None:
+    Views stay valid until the next call; what is gathered does until `spill` is called, which has to take it.
+    """
+
+    def __init__(self, wire: Wire, limits: AssociationLimits, spill: Callable[[], None]) -> None:
         # Anonymous memory costs nothing until it is touched: 500 idle associations touch one page each.
         self.buffer = mmap.mmap(-1, _BUFFER_BYTES)
         self._view = memoryview(self.buffer)
         self._wire = wire
         self._limits = limits
+        self._spill = spill
         self._start = 0
         self._end = 0
+        self._gathered_from = 0
+        self._gathered_to = 0
         self._in_pdu = False
         self._in_message = False
         self._pdu_wait_s = 0.0
@@ -69,7 +76,33 @@ class Inbox:
         self._start = min(self._end, start + at_most)
         return self._view[start : self._start]
 
+    def gather(self, at_most: int) -> int:
+        """Pass over the next bytes, at least one and at most `at_most`, keep them, and return how many.
+
+        They are moved behind those that were gathered before: headers of PDUs stand between the fragments of
+        a dataset, and the way of each small fragment through all that looks at it costs more.
+        """
+        if self._start == self._end:
+            self._receive()
+        start = self._start
+        end = self._start = min(self._end, start + at_most)
+        at = self._gathered_to
+        if at == self._gathered_from:
+            self._gathered_from, self._gathered_to = start, end
+        else:
+            self._gathered_to = at + end - start
+            self._view[at : self._gathered_to] = self._view[start:end]
+        return end - start
+
+    def gathered(self) -> memoryview:
+        """Return what was gathered, and gather anew."""
+        view = self._view[self._gathered_from : self._gathered_to]
+        self._gathered_from = self._gathered_to = 0
+        return view
+
     def _receive(self) -> None:
+        if self._gathered_to:
+            self._spill()
         rest = self._end - self._start
         if self._start:
             # A few bytes of a header: a piece never asks for more while some are left.

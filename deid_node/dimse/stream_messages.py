@@ -49,7 +49,7 @@ class Messages:
         self._contexts = contexts
         self._peer_max_pdu = peer_max_pdu
         self._limits = limits
-        self._inbox = Inbox(wire, limits)
+        self._inbox = Inbox(wire, limits, self._feed)
         self._command = bytearray()
         self._command_context = 0  # 0 while no command is under way
         self._empty_fragments = 0  # in a row
@@ -128,13 +128,19 @@ class Messages:
         reception = self._reception
         if reception is None or reception.context_id != context_id:
             raise ProtocolViolation("dataset-out-of-turn", AbortReason.USER)
+        gather = self._inbox.gather
         while length:
-            piece = self._inbox.piece(length)
-            length -= len(piece)
-            reception.feed(piece)
+            length -= gather(length)
         if last:
+            self._feed()
             self._reception = None
             self._answer(reception)
+
+    def _feed(self) -> None:
+        """Hand on what was gathered of the dataset."""
+        piece = self._inbox.gathered()
+        if self._reception is not None and len(piece):
+            self._reception.feed(piece)
 
     def _begin(self, command: Command, context_id: int) -> None:
         """Start on a complete command: answer it, or wait for its dataset."""

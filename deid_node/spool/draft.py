@@ -25,6 +25,7 @@ from deid_node.spool.writer import is_shortage
 Record = Callable[[ledger.Arrival, Deadline | None], Commit]
 
 _SMALL: Final = 4096
+_SMALL_TOGETHER: Final = 64 << 10
 _IOV_MAX: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -139,7 +140,7 @@ class Draft:
         reach("draft-created")
 
     def _append(self, buffers: Buffers) -> None:
-        if len(buffers) > 2:
+        if len(buffers) > 1:
             buffers = _join_small(buffers)
         update = self._hash.update
         total = 0
@@ -171,6 +172,8 @@ class Draft:
 
 def _join_small(buffers: Buffers) -> Buffers:
     """Join runs of small buffers: a header is hundreds of them, and each costs a call to hash."""
+    if sum(map(len, buffers)) <= _SMALL_TOGETHER:
+        return [b"".join(buffers)]
     joined: Buffers = []
     run: Buffers = []
     for buffer in buffers:

@@ -33,12 +33,14 @@ class Taken:
     content: bytearray = field(default_factory=bytearray)
     refused: list[StoreAnswer] = field(default_factory=list)
     late_answer: StoreAnswer | None = None
+    pieces: int = 0
     finished: int = 0
     aborted: int = 0
     before_answer: Callable[[], object] = lambda: None
 
     def feed(self, piece: memoryview) -> None:
         self.content += piece
+        self.pieces += 1
 
     def finish(self) -> StoreAnswer:
         self.before_answer()

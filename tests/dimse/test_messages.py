@@ -6,6 +6,7 @@ import resource
 import socket
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -75,6 +76,28 @@ def test_fragments_may_be_cut_anywhere(either: Start, intake: RecordingIntake) -
 
     assert status == 0
     assert intake.objects[0].content == DATASET
+
+
+def test_small_fragments_that_are_there_are_handed_on_together(
+    stream: Start, intake: RecordingIntake
+) -> None:
+    acceptor = stream()
+    content = bytes(range(256)) * 400
+    cuts = [0, 1, 2, 9, 100, *range(150, len(content), 977)]
+    fragments = [content[begin:end] for begin, end in pairwise(cuts)]
+
+    with RawPeer(acceptor.address) as peer:
+        peer.associate()
+        for number in (1, 2):
+            last = pdata(1, 2, content[cuts[-1] :])
+            peer.send(
+                pdata(1, 3, store_rq(message_id=number)), *(pdata(1, 0, part) for part in fragments), last
+            )
+        answered = [peer.status(), peer.status()]
+
+    assert answered == [0, 0]
+    assert [bytes(taken.content) for taken in intake.objects] == [content, content]
+    assert all(taken.pieces < len(fragments) // 2 for taken in intake.objects)
 
 
 def test_command_and_dataset_may_share_a_pdu(either: Start, intake: RecordingIntake) -> None:
