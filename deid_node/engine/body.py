@@ -7,9 +7,7 @@ an element goes depends on its length alone, never on how the bytes were cut: sa
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, NamedTuple
 
 from deid_node.engine.actions import Constant, Reject
@@ -31,13 +29,11 @@ from deid_node.engine.pixels import DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
 from deid_node.engine.plan import Entry, Place, Plan, Sequence
 from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
+from deid_node.engine.searched import rewrite_searched
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.errors import Fault, LimitExceeded, Malformed
 
 _PIXEL_GROUP: Final = 0x7FE0
-# The first code of the pixels and the first behind them, as elements are compared.
-_PIXELS: Final = (_PIXEL_GROUP << 32,)
-_TAIL: Final = (_PIXEL_GROUP + 1 << 32,)
 # These may be long and are copied unread; texts are searched for identifiers first.
 _BULK_VRS: Final = frozenset("OB OD OF OL OV OW UN".split())
 # Bytes of a piece that are buffered in one go: what passes through need not be copied.
@@ -260,7 +256,7 @@ class Body:
             self._subject.gates.look(b, elements, frame.encoding, self._place(frame, b, elements).charsets)
         if not frame.drop:
             place = self._place(frame, b, elements)
-            new = rewrite_guarded(frame.plan, place, elements, 0, end)
+            new = rewrite_searched(frame.plan, place, elements, 0, end)
             self._out.extend([b] if new is None else new)
             if frame.plan.asks_creators:
                 frame.creators.update(place.creators)
@@ -562,7 +558,7 @@ class Body:
             if gates is not None:
                 gates.look(b, level.elements, frame.encoding, place.charsets)
         if not frame.drop:
-            new = rewrite_guarded(frame.plan, place, level.elements, start, stop)
+            new = rewrite_searched(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
             if new is None:
                 frame.plan.shapes.learn(place, frame.plan, start, stop, Budget(self._budget.limits))
@@ -586,41 +582,3 @@ class Body:
             encoding = frame.encoding
             self._out.append(encoding.item_end if frame.kind == "item" else encoding.sequence_end)
         self._frames.pop()
-
-
-def rewrite_guarded(
-    plan: Plan, place: Place, elements: list[Element], start: int, end: int
-) -> list[bytes] | None:
-    """Rewrite elements; if a known identifier is still there, once more with guarded copies.
-
-    The residual check: kept attributes are searched for the names and IDs of this object. Pixels are
-    not, as three letters are found in any image.
-    """
-    first, last = bisect_left(elements, _PIXELS), bisect_left(elements, _TAIL)
-    if first == last:
-        return _rewrite_searched(plan, place, elements, start, end)
-    pixels, tail = elements[first][1], elements[last - 1][3]
-    out: list[bytes] = []
-    for part, p, q in (
-        (elements[:first], start, pixels),
-        (elements[first:last], pixels, tail),
-        (elements[last:], tail, end),
-    ):
-        if part:
-            rewrite = plan.rewrite if p == pixels else partial(_rewrite_searched, plan)
-            new = rewrite(place, part, p, q)
-            out += [place.b[p:q]] if new is None else new
-    return out
-
-
-def _rewrite_searched(
-    plan: Plan, place: Place, elements: list[Element], start: int, end: int
-) -> list[bytes] | None:
-    subject = place.subject
-    before = subject.kept, subject.changed, subject.removed, subject.cleaned
-    new = plan.rewrite(place, elements, start, end)
-    if subject.search.finds([place.b[start:end]] if new is None else new):
-        subject.kept, subject.changed, subject.removed, subject.cleaned = before
-        guarded = plan.plans.plan(plan.table, plan.encoding, guard=True)
-        return guarded.rewrite(place, elements, start, end)
-    return new
