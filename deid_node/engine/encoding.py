@@ -32,6 +32,11 @@ ODD: Final = 0x80
 SHORT, LONG, IMPLICIT, DELIMITER = range(4)
 
 _REMEMBERED: Final = 50_000
+# For the bytes of each VR: as they stand in a code, and what the reader has to do next.
+_FORMS: Final = {
+    vr.encode(): (int.from_bytes(vr.encode(), "big"), LONG if vr in LONG_VRS else SHORT)
+    for vr in (*SHORT_VRS, *LONG_VRS)
+}
 
 
 def code_of(tag: int, vr: str) -> int:
@@ -50,6 +55,11 @@ def known_place(tag: int) -> str:
     Where lengths lie, four bytes of a value are read as a tag, and must not be told.
     """
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if attribute(tag) is not None else ""
+
+
+def _is_standard(tag: int, vr: str) -> bool:
+    row = attribute(tag)
+    return row is not None and vr in row.vrs
 
 
 class Encoding:
@@ -87,16 +97,13 @@ class Encoding:
             names_block = group & 1 and 0x10 <= element <= 0xFF  # PS3.5 7.8.1
             shape = (code_of(tag, "LO" if names_block else vr_of(tag) or "UN"), IMPLICIT)
         else:
-            vr = header[4:6].decode("latin-1")
-            if vr in SHORT_VRS:
-                shape = (code_of(tag, vr), SHORT)
-            elif vr in LONG_VRS:
-                shape = (code_of(tag, vr), LONG)
-            else:
+            known = _FORMS.get(header[4:6])
+            if known is None:
                 raise Malformed("not a VR of PS3.5", path=known_place(tag))
-        if len(self.shapes) >= _REMEMBERED:
-            self.shapes.clear()
-        self.shapes[header] = shape
+            shape = (tag << 16 | known[0], known[1])
+        # A dataset may have more private tags than are remembered: they must not drive out the others.
+        if len(self.shapes) < _REMEMBERED or (not group & 1 and _is_standard(tag, vr_in(shape[0]))):
+            self.shapes[header] = shape
         return shape
 
     def element(self, tag: int, vr: str, value: bytes) -> bytes:

@@ -22,7 +22,6 @@ from deid_node.standard.dictionary import vr_of
 from deid_node.standard.private_dictionary import private_vr
 
 _REMEMBERED: Final = 50_000
-_REMEMBERED_CREATORS: Final = 256  # of one tag
 _LONGEST_CREATOR: Final = 64  # VR LO
 _TEXT_VRS: Final = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "UR", "AE")
 _LONGEST_KNOWN: Final = 2048
@@ -160,6 +159,9 @@ class Plan:
             (group, creator) for group, creator, _ in table.private
         )
         self.asks_creators = bool(self.creators) or plans.is_observed
+        drops = table.unlisted.action is Action.X and not table.vrs and not plans.is_observed
+        self.drops_unlisted = drops and all(rule.action is Action.X for _, _, rule in table.masks)
+        self.private_element = _PrivateElement(self)
 
     @property
     def procedure(self) -> Procedure:
@@ -168,11 +170,23 @@ class Plan:
 
     def entry(self, code: int) -> Entry:
         """Return what to do with elements of a code, and remember it."""
-        entry = self.plans.decide(self, code)
-        if len(self.entries) >= _REMEMBERED:
-            self.entries.clear()
+        table = self.table
+        # Where private attributes have rows, the creator decides.
+        asks_creator = code >> 32 & 1 and table.private
+        unlisted = self.drops_unlisted and not asks_creator and code >> 16 not in table.rules
+        entry = b"" if unlisted else self.plans.decide(self, code)
+        number = len(self.entries)
+        if number >= _REMEMBERED:
+            if unlisted:
+                return entry  # decided in no time: a hundred thousand private codes must not drive out others
+            if number >= 2 * _REMEMBERED:
+                self.entries.clear()
         self.entries[code] = entry
         return entry
+
+    def lists(self, code: int, creator: str | None) -> bool:
+        """Tell whether the table may have a row for a private attribute of a creator."""
+        return (code >> 32, creator) in self.creators or code >> 16 in self.table.rules
 
     def entry_at(self, code: int, place: Place) -> Entry:
         """Return what to do with an element at a place, its private creator considered."""
@@ -378,7 +392,7 @@ class PrivateCreator:
 
 
 class _PrivateElement:
-    """An element of a private block: its creator decides (PS3.5 7.8.1)."""
+    """The elements of private blocks: their creators decide (PS3.5 7.8.1)."""
 
     __slots__ = ("entries", "plan")
 
@@ -391,13 +405,16 @@ class _PrivateElement:
         creator = place.creators.get((code >> 32) << 8 | code >> 24 & 0xFF)
         entry = self.entries.get((code, creator))
         if entry is None:
+            plan = self.plan
+            if plan.drops_unlisted and not plan.lists(code, creator):
+                return b""  # decided in no time
             vr = meant_vr(code, creator)
             rule = self.plan.table.rule_for(code >> 16, vr, creator)
             if rule.action is Action.K and creator is not None and _is_disguised(code, vr, creator):
                 rule = replace(rule, action=Action.C)
             entry = self.plan.plans.entry_for(self.plan, code, vr, rule)
             if creator is None or len(creator) <= _LONGEST_CREATOR:  # else a peer could fill the memory
-                if len(self.entries) >= _REMEMBERED_CREATORS:
+                if len(self.entries) >= _REMEMBERED:
                     self.entries.clear()
                 self.entries[code, creator] = entry
         return entry
@@ -439,7 +456,7 @@ def private_decision(plan: Plan, code: int) -> Entry | None:
     element = code >> 16 & 0xFFFF
     if 0x10 <= element <= 0xFF:
         return PrivateCreator(plan)
-    return _PrivateElement(plan) if element >= 0x1000 else None
+    return plan.private_element if element >= 0x1000 else None
 
 
 __all__ = ["KEEP", "Decision", "Entry", "Place", "Plan", "Plans", "PrivateCreator", "Sequence"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from deid_node.engine.encoding import EXPLICIT_LITTLE
+from deid_node.engine.plan import Entry, Plan, Plans
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.profile.procedure import Action, Dummies, Rule, Table
-from tests.engine.encoded import BIG, FORMS, IMPLICIT, Form, procedure, run
+from tests.engine.encoded import BIG, EXPLICIT, FORMS, IMPLICIT, Form, procedure, run
 from tests.rewriting import pseudonyms
 
 _PER_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -285,6 +287,61 @@ def test_an_object_does_not_depend_on_those_before_it(form: Form) -> None:
 
     assert together == [run(cleaning, one, form) for one in objects]
     assert together[0] == together[3]
+
+
+def _many_private(first: int, count: int) -> bytes:
+    """Return an object with so many private attributes, in blocks of 200 of the groups from `first` on."""
+    elements = [EXPLICIT.element(0x00080060, "CS", b"MR"), EXPLICIT.element(0x00100010, "PN", b"Zabrowska^A")]
+    for block in range(-(-count // 200)):
+        group, at = first + block // 200 * 2, 0x10 + block % 200
+        elements.append(EXPLICIT.element(group << 16 | at, "LO", b"BLOCK %d" % block))
+    for number in range(count):
+        block, at = divmod(number, 200)
+        group = first + block // 200 * 2
+        elements.append(EXPLICIT.element(group << 16 | (0x10 + block % 200) << 8 | at, "LO", b"x"))
+    elements.sort(key=lambda one: one[1::-1] + one[3:1:-1])
+    return EXPLICIT.dataset(*elements)
+
+
+_PRIVATE_ROWS = pytest.mark.parametrize("private", [{}, _ACME_ONE], ids=["no private row", "a private row"])
+_EMPTY = EXPLICIT.dataset(EXPLICIT.element(0x00080060, "CS", b"MR"), EXPLICIT.element(0x00100010, "PN"))
+
+
+@_PRIVATE_ROWS
+def test_many_private_attributes_are_not_decided_anew_in_every_object(
+    private: dict[tuple[int, str, int], Rule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Deidentifier(
+        procedure({0x00080060: Action.K, 0x00100010: Action.Z}, private=private), pseudonyms()
+    )
+    decided: list[int] = []
+    decide = Plans.decide
+
+    def watch(self: Plans, plan: Plan, code: int) -> Entry:
+        decided.append(code)
+        return decide(self, plan, code)
+
+    run(shared, _many_private(0x1001, 90_000))
+    monkeypatch.setattr(Plans, "decide", watch)
+    output = run(shared, _many_private(0x1001, 90_000))
+
+    assert output == _EMPTY
+    assert len(decided) < 100
+
+
+@_PRIVATE_ROWS
+def test_private_attributes_without_end_do_not_fill_the_memory(
+    private: dict[tuple[int, str, int], Rule],
+) -> None:
+    shared = Deidentifier(
+        procedure({0x00080060: Action.K, 0x00100010: Action.Z}, private=private), pseudonyms()
+    )
+
+    outputs = {run(shared, _many_private(first, 60_000)) for first in (0x1001, 0x2001, 0x3001)}
+
+    assert outputs == {_EMPTY}
+    assert all(len(plan.entries) <= 100_000 for plan in shared.plans._plans.values())
+    assert len(EXPLICIT_LITTLE.shapes) < 60_000
 
 
 def test_one_deidentifier_serves_all_encodings() -> None:
