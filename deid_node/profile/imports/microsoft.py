@@ -88,17 +88,24 @@ class _Reading:
             return None
 
     def method(self, rule: Value) -> str | None:
-        """Return the name of the method in lower case, None with the problem noted."""
+        """Return the name of the method in lower case, None with the problem noted.
+
+        A processor of one's own is listed, and what it is for removed.
+        """
         given = rule.get("method")
         if given is None or not given.is_text:
             self.wrong(rule.line, "a rule has no method")
             return None
         name = str(given.plain).casefold()
         if name not in METHODS:
+            why = f"there is no method {str(given.plain)!r}"
             near = names.did_you_mean(str(given.plain), METHODS)
-            hint = near or "; a processor of your own becomes a function of your own here"
-            self.wrong(given.line, f"there is no method {str(given.plain)!r}{hint}")
-            return None
+            if near:
+                self.wrong(given.line, f"{why}{near}")
+                return None
+            why += ": a processor of your own becomes a function of your own here; removed instead"
+            self.draft.leave_out(rule.line, _said(rule), why)
+            return "remove"
         return name
 
     def settings(self, value: Value | None) -> dict[str, Value]:

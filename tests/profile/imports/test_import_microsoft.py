@@ -220,7 +220,7 @@ def test_ms_v16_v17_noise_stays_in_its_span(
         ({"tag": "(0040)", "method": "keep"}, "tag '(0040)' is none"),
         ({"tag": "DD", "method": "keep"}, "tag 'DD' is none"),
         ({"tag": "PatientNmae", "method": "keep"}, "did you mean PatientName?"),
-        ({"tag": "DA", "method": "shiftdate"}, "there is no method 'shiftdate'"),
+        ({"tag": "DA", "method": "dateshfit"}, "there is no method 'dateshfit'; did you mean"),
         ({"tag": "DA"}, "a rule has no method"),
         ({"method": "keep"}, "a rule has no tag"),
         ({"tag": "DA", "method": "keep", "setting": "nowhere"}, "no customSettings 'nowhere'"),
@@ -247,7 +247,7 @@ def test_ms_v18_a_wrong_rule_is_an_error_with_its_line(rule: Mapping[str, object
 
 def test_all_wrong_rules_are_said_at_once() -> None:
     with pytest.raises(ProfileError) as caught:
-        configuration({"tag": "DD", "method": "x"}, {"tag": "PN"}, {"tag": "PN", "method": "keep"})
+        configuration({"tag": "DD", "method": "remov"}, {"tag": "PN"}, {"tag": "PN", "method": "keep"})
 
     assert len(caught.value.problems) == 3
 
@@ -567,3 +567,14 @@ def test_a_group_that_no_dataset_has_is_removed_and_a_row_that_keeps_it_listed()
 
     assert ["PS3.5 7.1" in one.why for one in result.left_out] == [True, True]
     assert "xxxx" not in result.toml.split("# Not as in")[0]
+
+
+def test_a_processor_of_ones_own_is_listed_and_removes(tmp_path: Path) -> None:
+    result = imported(
+        "microsoft", '{"rules": [{"tag": "StationName", "method": "mask", "params": {"n": "3"}}]}'
+    )
+
+    ds = run(result, tmp_path)
+
+    assert "StationName" not in ds
+    assert any("a processor of your own" in one.why for one in result.left_out)
