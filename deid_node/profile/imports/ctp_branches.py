@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from deid_node.profile import names
 from deid_node.profile.imports import ctp_functions
-from deid_node.profile.imports.ctp_conditions import condition_of
+from deid_node.profile.imports.ctp_conditions import condition_of, literal, whole
 from deid_node.profile.imports.ctp_functions import Call
 from deid_node.profile.imports.ctp_lookup import table_name
 from deid_node.profile.imports.ctp_said import NotSaid
@@ -98,11 +98,11 @@ def _lookup(action: Action, call: Call) -> Written:
 
 def _unless(action: Action, keys: list[str], pattern: str, written: Case) -> Written:
     """Return rows that keep what matches a pattern and look up the rest."""
-    if "'" in pattern or not pattern or len(keys) > 1:
+    if not pattern or len(keys) > 1:
         raise NotSaid("@lookup that ignores what no condition can say")
     stays = action.written([Call("contents", (keys[0],))])
     of = names.written(action.tag(keys[0]) or 0)
-    return [*(under(case, f"{of} matches '^(?:{pattern})$'") for case in cases(stays)), dict(written)]
+    return [*(under(case, f"{of} matches {literal(whole(pattern))}") for case in cases(stays)), dict(written)]
 
 
 def _if(action: Action, call: Call) -> Written:

@@ -13,6 +13,7 @@ from deid_node.standard import dictionary
 if TYPE_CHECKING:
     from deid_node.profile.imports.ctp_actions import Action
 
+_FLAGS: Final = re.compile(r"\(\?([imsx]+)\)")
 _NUMBERS: Final = ("DS", "IS", "FD", "FL", "SL", "SS", "UL", "US")
 
 
@@ -35,11 +36,24 @@ def condition_of(action: Action, call: Call) -> str:
     patterns = {
         "contains": f"(?i){re.escape(value)}",
         "equals": f"(?i)^{re.escape(value)}$",
-        "matches": f"^(?:{value})$",
+        "matches": whole(value),
     }
-    if test not in patterns or "'" in value:
+    if test not in patterns:
         raise NotSaid(f"a condition has no counterpart to {test!r}")
-    return f"{of} matches '{patterns[test]}'"
+    return f"{of} matches {literal(patterns[test])}"
+
+
+def whole(pattern: str) -> str:
+    """Return a Java regular expression that has to match all of a text as Python writes it."""
+    flags = _FLAGS.match(pattern)
+    if flags is not None:
+        pattern = f"(?{flags[1]}:{pattern[flags.end() :]})"
+    return f"^(?:{pattern})$"
+
+
+def literal(pattern: str) -> str:
+    """Return a pattern as a text of a condition."""
+    return "'" + pattern.replace("\\\\", "\\\\\\\\").replace("'", "\\'") + "'"
 
 
 def _greater(of: str, tag: int, value: str) -> str:

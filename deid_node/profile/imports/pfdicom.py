@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deid_node.errors import ProfileError
@@ -28,6 +28,7 @@ _PIECE: Final = re.compile(
     re.DOTALL,
 )
 _FUNCTIONS: Final = frozenset({"md5", "strmsk", "nospc", "name"})
+_SEPARATORS: Final = (("++", "="), ("++", ":"), (",", "="), (",", ":"))
 _REGEX: Final = "re:"
 _OWN: Final = "#tag"
 _PATIENT_ID: Final = "PatientID"
@@ -64,9 +65,14 @@ def read(text: str, file: str, name: str, options: Options) -> Imported:
     draft = Draft(name, file)
     text, options = pfdicom_command.unwrapped(text, file, options)
     is_json = text.lstrip().startswith(("{", "//", "/*"))
+    if not is_json:
+        options = _separated(text, draft, options)
     pairs = list(_json_pairs(text, draft)) if is_json else list(_text_pairs(text, file, options))
     if not pairs:
         raise ProfileError(f"{file}: there is no pair of a keyword and a value")
+    if not any(map(_is_known, pairs)):
+        hint = "" if is_json else "; --split-token and --split-key-value say what stands between them"
+        raise ProfileError(f"{file}: none of its keywords is an attribute{hint}")
     draft.head = [
         f"Imported from {file}, a tag structure of pfdicom_tagSub.",
         "As there, attributes without a row stay as they are. Rows hold at every depth.",
@@ -104,6 +110,34 @@ def _json_pairs(text: str, draft: Draft) -> Iterator[_Pair]:
             yield _Pair(key.strip(), str(value.plain), line)
     if problems:
         raise ProfileError(*problems)
+
+
+def _is_known(pair: _Pair) -> bool:
+    """Tell whether a pair is about attributes, as far as that can be seen."""
+    try:
+        return pair.key.startswith(_REGEX) or bool(Selector.parse(pair.key))
+    except ProfileError:
+        return False
+
+
+def _separated(text: str, draft: Draft, options: Options) -> Options:
+    """Return the separators of tag information; where the default ones fit nothing, those that fit all."""
+    if (options.split_token, options.split_key_value) != (Options().split_token, Options().split_key_value):
+        return options
+    found: list[tuple[int, Options]] = []
+    for token, between in ((options.split_token, options.split_key_value), *_SEPARATORS):
+        tried = replace(options, split_token=token, split_key_value=between)
+        try:
+            pairs = list(_text_pairs(text, draft.file, tried))
+        except ProfileError:
+            continue
+        if pairs and all(map(_is_known, pairs)):
+            found.append((len(pairs), tried))
+    chosen = max(found, key=lambda one: one[0])[1] if found else options
+    if chosen != options:
+        token, between = chosen.split_token, chosen.split_key_value
+        draft.warn(1, f"read with {token!r} between pairs, and {between!r} between keyword and value")
+    return chosen
 
 
 def _text_pairs(text: str, file: str, options: Options) -> Iterator[_Pair]:

@@ -171,3 +171,24 @@ def test_another_private_block_becomes_that_of_the_tool(tmp_path: Path) -> None:
     ds = run(result, tmp_path, edit)
 
     assert (ds[0x00130010].value, ds[0x00131010].VR, ds[0x00131010].value) == ("CTP", "LO", "A {b} & C")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "is_rejected"),
+    [
+        ("(?i).*local.*", "A LOCALIZER", True),
+        ("O'Brien", "O'Brien", True),
+        (r"a\\b", r"a\b", False),
+        (r"[0-9]\.[0-9]", "1.2", True),
+        (r"[0-9]\.[0-9]", "1x2", False),
+    ],
+)
+def test_patterns_of_scripts(tmp_path: Path, pattern: str, value: str, is_rejected: bool) -> None:
+    result = script(f'00100020 @if(StationName,matches,"{pattern}"){{@quarantine()}}{{@keep()}}')
+
+    assert not result.left_out
+    if is_rejected:
+        with pytest.raises(Rejected):
+            run(result, tmp_path, with_values(StationName=value))
+    else:
+        assert run(result, tmp_path, with_values(StationName=value)).PatientID == "1CT1"
