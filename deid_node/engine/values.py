@@ -207,6 +207,8 @@ _FIELD_CALLS: Final[dict[str, Callable[[Field], tuple[str, dict[str, object]]]]]
     "mask": lambda field: ("mask", {"mask": field.argument}),
     "no_space": lambda field: ("no_space", {"with": field.argument}),
     "fake_name": lambda field: ("fake_name", {"seed": field.tag}),
+    "upper": lambda field: ("case", {"to": "upper"}),
+    "lower": lambda field: ("case", {"to": "lower"}),
     "cut": lambda field: ("cut", {"to": field.length}),
     "part": lambda field: ("part", {"separator": field.argument, "at": field.length, "missing": "keep"}),
     "interval": lambda field: ("date_interval", {"table": field.argument, "by": field.by}),

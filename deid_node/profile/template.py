@@ -45,6 +45,8 @@ FIELDS: Final[Mapping[str, FieldKind]] = {
     "initials": FieldKind(("attribute",), "initials of a name, those of the family name last"),
     "today": FieldKind(("text?",), "the day it is done, YYYYMMDD, with a text between the parts"),
     "now": FieldKind(("text?",), "the time of day it is done, HHMMSS, with a text between the parts"),
+    "upper": FieldKind(("attribute",), "a value in upper case"),
+    "lower": FieldKind(("attribute",), "a value in lower case"),
     "cut": FieldKind(("count", "attribute"), "the first characters of a value, with a minus the last"),
     "part": FieldKind(
         ("text", "count", "attribute"), "a part of a value between separators, counted from 0; -1 is the last"
@@ -105,7 +107,7 @@ class Template:
     @property
     def copies_original(self) -> bool:
         """An original value comes out as it is."""
-        plain = ("original", "value", "cut", "part")
+        plain = ("original", "value", "upper", "lower", "cut", "part")
         return any(isinstance(part, Field) and part.name in plain for part in self.parts)
 
     def render(self, value_of: Callable[[Field], str]) -> str:

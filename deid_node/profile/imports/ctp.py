@@ -195,7 +195,8 @@ class _Writing:
             self._add(element, "X")
             return
         for kind, looked_up in said.lookups.items():
-            self.lookups.setdefault(kind, (element.line, looked_up))
+            known = self.lookups.setdefault(kind, (element.line, looked_up))[1]
+            known.rejects = known.rejects or looked_up.rejects
         self._add(element, said.written)
         self._insert(element, said.written, action)
         self._tell(element, said)
@@ -322,7 +323,8 @@ class _Writing:
             if not rows:
                 where = self.options.lookup_file if source is not None else "the script"
                 why = f"{where} has none of its rows; fill in {file} (deid-node table collect), or name the"
-                why += " tool's lookup table with --lookup-table; until then such objects are rejected"
+                why += " tool's lookup table with --lookup-table; until then "
+                why += "such objects are rejected" if looked_up.rejects else "no value has a row"
             elif empty:
                 why = f"{empty} rows without a replacement count as not there"
             if unfit:

@@ -13,7 +13,7 @@ from typing import Final
 from deid_node.profile import names
 from deid_node.profile.imports import ctp_functions
 from deid_node.profile.imports.ctp_absent import absent_cases
-from deid_node.profile.imports.ctp_branches import BRANCHES, Case
+from deid_node.profile.imports.ctp_branches import BRANCHES, Case, beside
 from deid_node.profile.imports.ctp_fields import FIELDS
 from deid_node.profile.imports.ctp_functions import Call, Node
 from deid_node.profile.imports.ctp_said import NotSaid, Said
@@ -98,6 +98,9 @@ class Action:
             return "X"
         if len(nodes) == 1 and isinstance(nodes[0], Call):
             return self._call(nodes[0])
+        at = next((at for at, node in enumerate(nodes) if isinstance(node, Call) and node.name == "if"), None)
+        if at is not None:
+            return beside(self, nodes, at)
         if self.vr == "UI" and any(isinstance(node, Call) and node.name != "param" for node in nodes):
             self.said.notes.append("a UID is not put together from parts; it becomes a new keyed one")
             return "U"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from deid_node.profile import names
 from deid_node.profile.imports import ctp_functions
 from deid_node.profile.imports.ctp_conditions import condition_of, literal, whole
-from deid_node.profile.imports.ctp_functions import Call
+from deid_node.profile.imports.ctp_functions import Call, Node
 from deid_node.profile.imports.ctp_lookup import table_name
 from deid_node.profile.imports.ctp_said import NotSaid
 from deid_node.profile.imports.draft import Written, as_template
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deid_node.profile.imports.ctp_actions import Action
 
 Case = dict[str, object]
+_MOST_CONDITIONS: Final = 6  # each doubles the rows
 MISSING: Final = ("keep", "remove", "empty")
 
 
@@ -79,7 +80,9 @@ def _lookup(action: Action, call: Call) -> Written:
         raise NotSaid("@lookup without a key type")
     keys = [key.strip() for key in call.argument(0).split("|")]
     by = [action.attribute(key) for key in keys]
-    action.said.looks_up(kind, tuple(by) if len(by) > 1 else ())
+    action.said.looks_up(
+        kind, tuple(by) if len(by) > 1 else (), rejects=choice not in (*MISSING, "default", "ignore")
+    )
     written: Case = {"do": "lookup", "table": table_name(kind)}
     if len(by) > 1:
         written["by"] = by
@@ -114,6 +117,18 @@ def _if(action: Action, call: Call) -> Written:
         return when_yes
     condition = condition_of(action, call)
     return [*(under(case, condition) for case in cases(when_yes)), *cases(when_no)]
+
+
+def beside(action: Action, nodes: list[Node], at: int) -> Written:
+    """Return what an action becomes in which a condition stands beside text: the whole for either answer."""
+    call = nodes[at]
+    assert isinstance(call, Call)
+    if sum(isinstance(node, Call) and node.name == "if" for node in nodes) > _MOST_CONDITIONS:
+        raise NotSaid(f"more than {_MOST_CONDITIONS} conditions beside text")
+    either = [ctp_functions.parse((*call.blocks, "", "")[number]) for number in (0, 1)]
+    yes, no = (action.written([*nodes[:at], *answer, *nodes[at + 1 :]]) for answer in either)
+    condition = condition_of(action, call)
+    return [*(under(case, condition) for case in cases(yes)), *cases(no)]
 
 
 def branch(action: Action, text: str) -> Written:

@@ -40,6 +40,18 @@ def _path_element(action: Action, call: Call) -> str:
     return f"{{part:/:{action.number(call, 1, _LONGEST_CUT)}:{action.attribute(call.argument(0))}}}"
 
 
+def _case(kind: str) -> Callable[[Action, Call], str]:
+    return lambda action, call: f"{{{kind}:{action.attribute(call.argument(0))}}}"
+
+
+def _lookup(action: Action, call: Call) -> str:
+    kind = call.argument(1)
+    if not kind or call.argument(2) or "|" in call.argument(0):
+        raise NotSaid("@lookup by several attributes, or with a choice, cannot stand beside text")
+    action.said.looks_up(kind)
+    return f"{{lookup:{table_name(kind)}:{action.attribute(call.argument(0))}}}"
+
+
 def _interval(action: Action, call: Call) -> str:
     if call.argument(3):
         raise NotSaid("@dateinterval with a date of origin cannot stand beside text")
@@ -115,6 +127,9 @@ FIELDS: Final[dict[str, Callable[[Action, Call], str]]] = {
     "integer": _integer_field,
     "initials": initials_field,
     "pathelement": _path_element,
+    "uppercase": _case("upper"),
+    "lowercase": _case("lower"),
+    "lookup": _lookup,
     "dateinterval": _interval,
     "date": _today,
     "time": _now,

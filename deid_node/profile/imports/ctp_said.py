@@ -13,10 +13,15 @@ class NotSaid(Exception):
 
 @dataclass(slots=True)
 class LookedUp:
-    """How a lookup table is read: the attributes that are the key together, none for one; its dates."""
+    """How a lookup table is read.
+
+    `keys` are the attributes that are the key together, none for one; `dates` when it holds dates.
+    `rejects` when a value without a row rejects the object.
+    """
 
     keys: tuple[str, ...] = ()
     dates: bool = False
+    rejects: bool = field(default=True, compare=False)
 
 
 @dataclass(slots=True)
@@ -33,6 +38,8 @@ class Said:
     lost: list[str] = field(default_factory=list)
     lookups: dict[str, LookedUp] = field(default_factory=dict)
 
-    def looks_up(self, kind: str, keys: tuple[str, ...] = (), *, dates: bool = False) -> None:
+    def looks_up(
+        self, kind: str, keys: tuple[str, ...] = (), *, dates: bool = False, rejects: bool = True
+    ) -> None:
         """Note a key type that is looked up."""
-        self.lookups[kind] = LookedUp(keys, dates)
+        self.lookups[kind] = LookedUp(keys, dates, rejects)

@@ -192,3 +192,31 @@ def test_patterns_of_scripts(tmp_path: Path, pattern: str, value: str, is_reject
             run(result, tmp_path, with_values(StationName=value))
     else:
         assert run(result, tmp_path, with_values(StationName=value)).PatientID == "1CT1"
+
+
+@pytest.mark.parametrize(
+    ("action", "value"),
+    [
+        ("P-@uppercase(StationName)-@lowercase(Modality)", "P-ST1-ct"),
+        ("P-@lookup(PatientID,a)", "P-NEW"),
+        ('S@if(Modality,equals,CT){1}{2}@if(StationName,contains,"x"){x}{y}', "S1y"),
+        ("S@if(Modality,equals,CT){@remove()}{2}", None),
+    ],
+)
+def test_what_stands_beside_text(tmp_path: Path, action: str, value: str | None) -> None:
+    result = script(f"00081030 {action}", lookup_table="a/1CT1=NEW")
+
+    ds = run(result, tmp_path, with_values(StudyDescription="Head", StationName="St1"))
+
+    assert not result.left_out
+    assert ds.get("StudyDescription") == value
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [("@lookup(this,a)", "such objects are rejected"), ("@lookup(this,a,empty)", "no value has a row")],
+)
+def test_what_an_empty_table_does_is_said(action: str, says: str) -> None:
+    (left,) = script(f"00100020 {action}").left_out
+
+    assert says in left.why
