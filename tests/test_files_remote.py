@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,9 @@ from typing import Any
 import pydicom
 import pytest
 
-from deid_node import Options, Outcome, deidentify_many
+from deid_node import Engine, Options, Outcome, deidentify_many
+from deid_node.cli import main
+from deid_node.commands.exit_codes import ExitCode
 from deid_node.engine.keys import Key, Pseudonyms
 from deid_node.errors import ConfigurationError
 from deid_node.files.web import read_headers
@@ -104,6 +108,66 @@ def test_a_page_that_is_not_there_fails_one_object(web: WebServer, tmp_path: Pat
 
     assert [result.outcome for result in results] == [Outcome.FAILED, Outcome.DEIDENTIFIED]
     assert results[0].reason == "the server answers 404"
+
+
+@pytest.mark.parametrize("out", ["one.dcm", "result"])
+def test_the_command_writes_one_object_of_a_web_address_to_one_file(
+    web: WebServer, tmp_path: Path, out: str
+) -> None:
+    web.pages["/a"] = CT.read_bytes()
+
+    assert main(["deidentify", f"{web.url}/a", str(tmp_path / out)]) == ExitCode.OK
+    assert main(["deidentify", f"{web.url}/a", f"{tmp_path / 'folder'}/"]) == ExitCode.OK
+
+    assert pydicom.dcmread(tmp_path / out).PatientIdentityRemoved == "YES"
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a.dcm"]
+
+
+def test_the_command_sends_headers_for_one_object(web: WebServer, tmp_path: Path) -> None:
+    web.pages["/a"] = CT.read_bytes()
+    (tmp_path / "headers").write_text("Authorization: Bearer x\n")
+
+    main(["deidentify", "--headers", str(tmp_path / "headers"), f"{web.url}/a", str(tmp_path / "a.dcm")])
+
+    assert web.asked[0][1]["Authorization"] == "Bearer x"
+
+
+def test_an_engine_reads_a_web_address(web: WebServer) -> None:
+    web.pages["/a"] = CT.read_bytes()
+
+    with Engine(key=KEY) as engine:
+        assert engine.deidentify(f"{web.url}/a").content == engine.deidentify(CT).content
+
+
+@pytest.mark.parametrize("where", ["source", "target"])
+def test_an_address_with_a_user_is_refused_without_saying_who(tmp_path: Path, where: str) -> None:
+    address = "http://jane:secret@127.0.0.1:9/a"
+
+    with pytest.raises(ConfigurationError, match="Authorization") as caught:
+        run(address, tmp_path) if where == "source" else run(CT, address)
+
+    assert "jane" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_hangs_up_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+
+        def hang_up() -> None:
+            for _ in range(3):
+                conn, _address = listening.accept()
+                conn.recv(1)
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                conn.close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        result = run(CT, f"http://127.0.0.1:{listening.getsockname()[1]}/up")
+        thread.join(10)
+
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "the server ends the connection too early, as one that takes no PUT does"
 
 
 def test_headers_do_not_follow_to_another_host(web: WebServer, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def deidentify(
 
     Results have the paths of the inputs below OUT; a name that may identify somebody becomes a code. An
     existing file is never replaced. What is no DICOM object, and DICOMDIRs, is reported and skipped. One
-    bad object never stops the run. OUT is a folder, for one file also a file, a web address that takes
+    bad object never stops the run. OUT is a folder, for one object also a file, a web address that takes
     PUT, or s3://BUCKET/PREFIX; with --template, --leaf or --resume always a folder.
     """
     from deid_node.files import MIRROR, Filters, Options
@@ -99,9 +99,9 @@ def deidentify(
     )
     deidentifier = _engine(profile, key_file, config, run, repairs or ())
     listed = PrivateFile(private_list) if private_list is not None else None
-    single = len(sources) == 1 and not _is_remote(sources[0]) and Path(sources[0]).is_file()
+    single = len(sources) == 1 and _is_one(sources[0])
     if single and not (_is_remote(target) or is_folder):
-        results = [_run_one(deidentifier, Path(sources[0]), Path(target), run)]
+        results = [_run_one(deidentifier, sources[0], Path(target), run)]
     else:
         results = _run_all(deidentifier, sources, target, run, show=not as_json)
     if listed is not None:
@@ -115,6 +115,11 @@ def deidentify(
 
 def _is_remote(path: str) -> bool:
     return path.startswith(_REMOTE)
+
+
+def _is_one(source: str) -> bool:
+    """Tell whether an IN is one object; what s3:// names is known when it is listed."""
+    return source.startswith(("http://", "https://")) or (not _is_remote(source) and Path(source).is_file())
 
 
 def _check_paths(sources: list[str], target: str) -> None:
@@ -164,11 +169,13 @@ def _engine(
     return Deidentifier(procedure, pseudonyms, limits=limits, capture=fields, secrets=secrets, plans=plans)
 
 
-def _run_one(deidentifier: Deidentifier, source: Path, target: Path, run: Options) -> FileResult:
+def _run_one(deidentifier: Deidentifier, source: str, target: Path, run: Options) -> FileResult:
     from deid_node.files import one_file
     from deid_node.files.memory import input_of
 
-    return one_file(deidentifier, input_of(source), target, dry_run=run.dry_run, hashes=run.hashes)
+    return one_file(
+        deidentifier, input_of(source, run.headers), target, dry_run=run.dry_run, hashes=run.hashes
+    )
 
 
 def _run_all(

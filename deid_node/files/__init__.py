@@ -26,6 +26,7 @@ from deid_node.files.result import FileResult, Outcome
 from deid_node.files.store import DEFAULT_PART_BYTES, bucket_of
 from deid_node.files.tree import Job, deidentify_all, run_alone, stamp_of
 from deid_node.files.upload import StoreTarget, WebTarget
+from deid_node.files.web import check_address
 from deid_node.node.key_file import default_key
 from deid_node.node.named_secrets import account_secrets
 from deid_node.node.procedures import load_procedure
@@ -122,8 +123,8 @@ class Engine:
         """De-identify one object.
 
         Args:
-            source: path of a file, its bytes, a stream of them that was opened in binary mode, or a pydicom
-                Dataset. It is read once, and neither closed nor changed.
+            source: path of a file, a web address, the bytes of a file, a stream of them that was opened in
+                binary mode, or a pydicom Dataset. It is read once, and neither closed nor changed.
             target: the file to write; one that is there and differs is never replaced. None returns the
                 result as `content`.
 
@@ -291,6 +292,7 @@ def target_of(target: str | Path | Target, options: Options) -> Target:
         return target
     text = str(target)
     if text.startswith(("http://", "https://")):
+        check_address(text)
         return WebTarget(text, options.target_headers)
     if text.startswith("s3://"):
         bucket, prefix = bucket_of(text, endpoint=options.endpoint, region=options.region)

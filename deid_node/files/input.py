@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deid_node.errors import ConfigurationError
 from deid_node.files.store import Bucket, bucket_of
-from deid_node.files.web import get
+from deid_node.files.web import check_address, get
 from deid_node.node.part10 import NotDicom
 
 
@@ -206,6 +206,7 @@ def inputs_of(
     for source in sources:
         text = str(source)
         if text.startswith(("http://", "https://")):
+            check_address(text)
             found: Iterator[Input] = iter((WebFile(text, remote.headers),))
         elif text.startswith("s3://"):
             bucket, prefix = bucket_of(text, endpoint=remote.endpoint, region=remote.region)

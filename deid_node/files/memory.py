@@ -8,15 +8,18 @@ Endian; nothing else of its file meta information is looked at but the SOP class
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from deid_node.engine.deidentified import Buffers, Deidentified
 from deid_node.errors import Malformed
 from deid_node.files.draft import About, Names, Tally
-from deid_node.files.input import Input, LocalFile, Stream
+from deid_node.files.input import Input, LocalFile, Stream, WebFile
+from deid_node.files.web import check_address
 from deid_node.node.part10 import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 if TYPE_CHECKING:
@@ -34,14 +37,22 @@ _SYNTAXES: Final = {
 }
 
 
-def input_of(source: One) -> Input:
+def input_of(source: One, headers: Mapping[str, str] = MappingProxyType({})) -> Input:
     """Return one object as an input.
 
+    Args:
+        source: a path, a web address, bytes, a stream, a Dataset.
+        headers: for a web request.
+
     Raises:
+        ConfigurationError: a web address cannot be used.
         TypeError: it is nothing of the kind, or a stream of text.
     """
     from pydicom.dataset import Dataset
 
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        check_address(source)
+        return WebFile(source, headers)
     if isinstance(source, str | Path):
         path = Path(source)
         return LocalFile(path, PurePosixPath(path.name), may_be_pipe=True)

@@ -160,7 +160,10 @@ def _in_process(bucket: Bucket, prefix: str) -> Iterator[Listed]:
         for line in process.stdout:
             told = json.loads(line)
             if isinstance(told, str):
-                raise ConfigurationError(f"s3://{bucket.name}/{prefix}: cannot be listed ({told}).")
+                raise ConfigurationError(
+                    f"s3://{bucket.name}/{prefix}: cannot be listed ({told}); bucket, credentials, region or "
+                    "endpoint are others."
+                )
             yield tuple(told)
     if process.returncode:
         raise ConfigurationError(f"s3://{bucket.name}/{prefix}: cannot be listed.")

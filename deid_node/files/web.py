@@ -71,10 +71,32 @@ def _send(request: urllib.request.Request) -> HTTPResponse:
     except HTTPError as error:
         error.close()
         raise WebError(f"the server answers {error.code}", error.code) from None
-    except (URLError, HTTPException, TimeoutError) as error:
-        reason = error.reason if isinstance(error, URLError) else None
+    except WebError:
+        raise
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, BrokenPipeError | ConnectionResetError):
+            takes = ", as one that takes no PUT does" if request.method == "PUT" else ""
+            raise WebError(f"the server ends the connection too early{takes}") from None
         told = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(error).__name__
         raise WebError(f"the server cannot be reached ({told})") from None
+
+
+def check_address(url: str) -> None:
+    """Refuse an address that says who asks: it would be on the command line, and in lists of processes.
+
+    Raises:
+        ConfigurationError: there is a user in it, or no host.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            f"{parts.scheme}://{host}{parts.path}: the address has a user in it; give a file with the line "
+            "`Authorization: Basic ...` as headers instead."
+        )
+    if not host:
+        raise ConfigurationError(f"{url}: the address has no host.")
 
 
 def get(url: str, headers: Mapping[str, str]) -> HTTPResponse:
