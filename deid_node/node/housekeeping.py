@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -10,6 +11,7 @@ import structlog
 
 from deid_node.errors import SpoolError
 from deid_node.log import describe
+from deid_node.node.steady import SteadyClock
 from deid_node.settings import SpoolSettings
 from deid_node.spool.spool import Spool
 
@@ -31,6 +33,7 @@ class Housekeeping:
         prune_s: float = _PRUNE_S,
         often: Iterable[Callable[[], None]] = (),
         seldom: Iterable[Callable[[], None]] = (),
+        steady: SteadyClock | None = None,
     ) -> None:
         """Prepare.
 
@@ -40,8 +43,10 @@ class Housekeeping:
             purge_s: how often is looked for files, and what is `often` to do is done.
             prune_s: how often is looked for history, and what is `seldom` to do is done.
             often, seldom: may raise SpoolError or OSError.
+            steady: the clock that ages of days are counted by; None takes that of the machine.
         """
         self._spool = spool
+        self._steady = steady
         self._tasks: list[tuple[float, Callable[[], None]]] = []
         # Also with 0: an earlier process may have kept files for longer.
         self._tasks.append((min(purge_s, settings.keep_s or purge_s), self._purge))
@@ -82,6 +87,8 @@ class Housekeeping:
             pass
 
     def _prune(self) -> None:
-        count = self._spool.prune(self._history_s)
+        # Ages in the ledger are of the clock of the machine: where it is ahead, they seem higher.
+        ahead_s = 0.0 if self._steady is None else max(0.0, time.time() - self._steady.now())
+        count = self._spool.prune(self._history_s + ahead_s)
         if count:
             _LOG.info("node.history_deleted", count=count)

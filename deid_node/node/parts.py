@@ -6,7 +6,6 @@ Nothing is started here; `service` puts the parts together, in order.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -26,6 +25,7 @@ from deid_node.node.quarantine import Quarantine, expired, purge
 from deid_node.node.records import Records
 from deid_node.node.routes import Route, Routes
 from deid_node.node.sealing import read_public_key
+from deid_node.node.steady import SteadyClock
 from deid_node.node.through import Through
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import AcceptorKind, Settings
@@ -121,7 +121,7 @@ def association_limits(limits: LimitSettings) -> AssociationLimits:
     )
 
 
-def make_quarantine(settings: Settings) -> Quarantine | None:
+def make_quarantine(settings: Settings, steady: SteadyClock) -> Quarantine | None:
     """Return the quarantine, None when no key is named for it.
 
     Raises:
@@ -136,11 +136,12 @@ def make_quarantine(settings: Settings) -> Quarantine | None:
         recipient,
         durable=settings.spool.durable,
         max_bytes=settings.quarantine.max_bytes,
+        steady=steady.now,
     )
 
 
-def seldom_tasks(settings: Settings, records: Records) -> list[Callable[[], None]]:
-    """Return what is to be done every hour or so."""
+def seldom_tasks(settings: Settings, records: Records, steady: SteadyClock) -> list[Callable[[], None]]:
+    """Return what is to be done every hour or so, by a clock that does not jump: it deletes."""
     days, folder, link_days = (
         settings.quarantine.keep_days,
         settings.quarantine_folder,
@@ -148,7 +149,7 @@ def seldom_tasks(settings: Settings, records: Records) -> list[Callable[[], None
     )
 
     def purge_quarantine() -> None:
-        old = [] if days is None else expired(folder, days)
+        old = [] if days is None else expired(folder, days, steady.now())
         if old:
             records.tell("quarantine-purged", how="age", ids=old)
             purge(folder, old)
@@ -157,12 +158,12 @@ def seldom_tasks(settings: Settings, records: Records) -> list[Callable[[], None
     def purge_crosswalk() -> None:
         if records.crosswalk is None or link_days is None:
             return
-        count = records.crosswalk.forget_older(link_days, time.time())
+        count = records.crosswalk.forget_older(link_days, steady.now())
         if count:
             records.tell("crosswalk-forgotten", how="age", count=count)
             _LOG.info("node.crosswalk_forgotten", count=count)
 
-    return [purge_quarantine, purge_crosswalk]
+    return [steady.save, purge_quarantine, purge_crosswalk]
 
 
 def make_acceptor(

@@ -37,7 +37,11 @@ _DAY_S: Final = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What may be known of a quarantined object without the private key."""
+    """What may be known of a quarantined object without the private key.
+
+    `at` is when it came by the clock of the machine, `steady_at` by the one that ages are counted by; 0 in
+    notes of earlier versions.
+    """
 
     id: str
     at: float
@@ -50,6 +54,7 @@ class Note:
     called: str
     address: str
     size: int
+    steady_at: float = 0.0
 
 
 class Quarantine:
@@ -62,6 +67,7 @@ class Quarantine:
         *,
         durable: bool = True,
         max_bytes: int = sys.maxsize,
+        steady: Callable[[], float] = time.time,
     ) -> None:
         """Open the folder, made when it is absent, and remove what was left unfinished.
 
@@ -70,6 +76,7 @@ class Quarantine:
             recipient: who can open them.
             durable: sync what is written.
             max_bytes: of all objects; more are not kept.
+            steady: the clock that ages are counted by.
 
         Raises:
             SpoolError: the folder cannot be used.
@@ -78,6 +85,7 @@ class Quarantine:
         self._recipient = recipient
         self._durable = durable
         self._room = _Room(folder, max_bytes)
+        self._steady = steady
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in folder.glob(f"*{_PART}"):
@@ -91,7 +99,14 @@ class Quarantine:
     def begin(self, caller: Caller, request: StoreRequest, route: str) -> SealedObject:
         """Start to seal an object. Raises OSError."""
         return SealedObject(
-            self._folder, self._recipient, caller, request, route, self._room.take, durable=self._durable
+            self._folder,
+            self._recipient,
+            caller,
+            request,
+            route,
+            self._room.take,
+            self._steady,
+            durable=self._durable,
         )
 
 
@@ -128,6 +143,7 @@ class SealedObject:
         request: StoreRequest,
         route: str,
         take: Callable[[int], None],
+        steady: Callable[[], float],
         *,
         durable: bool,
     ) -> None:
@@ -137,6 +153,7 @@ class SealedObject:
         self._request = request
         self._route = route
         self._take = take
+        self._steady = steady
         self._durable = durable
         self._size = 0
         self._part = folder / f"{self._id}{_PART}"
@@ -175,6 +192,7 @@ class SealedObject:
             called=caller.called,
             address=caller.address,
             size=self._size,
+            steady_at=self._steady(),
         )
         with (self._folder / f"{self._id}{_NOTE}").open("x", encoding="utf-8") as stream:
             json.dump(asdict(note), stream)
@@ -207,10 +225,10 @@ def notes(folder: Path) -> list[Note]:
     return found
 
 
-def expired(folder: Path, keep_days: float) -> list[str]:
-    """Return the ids of objects that came longer ago."""
-    before = time.time() - keep_days * _DAY_S
-    return [note.id for note in notes(folder) if note.at < before]
+def expired(folder: Path, keep_days: float, now: float) -> list[str]:
+    """Return the ids of objects that came longer ago; `now` is of the steady clock."""
+    before = now - keep_days * _DAY_S
+    return [note.id for note in notes(folder) if (note.steady_at or note.at) < before]
 
 
 def purge(folder: Path, ids: list[str]) -> None:

@@ -35,6 +35,7 @@ from deid_node.node.records import Records
 from deid_node.node.routes import Routes
 from deid_node.node.sealed_lane import SealedLane
 from deid_node.node.service_manager import ServiceManager
+from deid_node.node.steady import open_steady
 from deid_node.node.suspects import Suspects
 from deid_node.node.table_watch import TableWatch, refuse_unfinished
 from deid_node.node.through import Through
@@ -113,11 +114,13 @@ class Node:
             )
             started.callback(spool.close)
             records.catch_up(spool.desk)
+            steady = open_steady(settings.state)
             housekeeping = Housekeeping(
                 spool,
                 settings.spool,
                 often=[records.handshakes.tell_counted],
-                seldom=seldom_tasks(settings, records),
+                seldom=seldom_tasks(settings, records, steady),
+                steady=steady,
             )
             started.callback(housekeeping.stop)
             housekeeping.start()
@@ -153,7 +156,7 @@ class Node:
                 commitment=commitment,
                 spool=spool,
                 records=records,
-                sealer=make_quarantine(settings),
+                sealer=make_quarantine(settings, steady),
                 depositor=Depositor(store) if store is not None else None,
                 memory=memory,
                 answer_s=settings.limits.answer_s,

@@ -68,6 +68,10 @@ _LATEST: Final = """
 SELECT id, digest, revision, state FROM item WHERE uid_digest = ? AND route = ?
 ORDER BY revision DESC LIMIT 1
 """
+_ADOPTED: Final = """
+SELECT id, digest, state FROM item WHERE uid_digest IS NULL AND sop_instance_uid = ?
+ORDER BY id DESC LIMIT 1
+"""
 _INSERT_ITEM: Final = """
 INSERT INTO item (object, state, route, profile, uid_digest, revision, predecessor, digest, dataset_at,
   size, sop_class_uid, sop_instance_uid, transfer_syntax_uid, study_uid, series_uid, attributes,
@@ -97,6 +101,8 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
         conn.execute("DELETE FROM sealed WHERE id = ?", (new.original,))
     uid_digest = new.summary.original_uid_digest or None
     latest = conn.execute(_LATEST, (uid_digest, new.route)).fetchone() if uid_digest else None
+    if uid_digest and (latest is None or latest[1] != new.digest):
+        latest = _adopt(conn, new, uid_digest, 0 if latest is None else latest[2] + 1) or latest
     if latest is None:
         return _insert(conn, new, uid_digest, CommitKind.NEW, 0, None)
     item, digest, revision, state = latest
@@ -105,6 +111,26 @@ def record(conn: sqlite3.Connection, new: Arrival) -> Recorded:
     if digest in (new.digest, new.former_digest):
         return _recognize(conn, new, item, revision, state)
     return _insert(conn, new, uid_digest, CommitKind.REVISION, revision + 1, item)
+
+
+def _adopt(
+    conn: sqlite3.Connection, new: Arrival, uid_digest: bytes, revision: int
+) -> tuple[Any, ...] | None:
+    """Find an object that a restore took in, by its de-identified UID, and let it be known from now on."""
+    found = conn.execute(_ADOPTED, (new.summary.heading.sop_instance_uid,)).fetchone()
+    if found is None:
+        return None
+    item, digest, state = found
+    is_closed = state in {"done", "purged"}
+    if is_closed:
+        counts.reopen(conn, item)
+    conn.execute(
+        "UPDATE item SET uid_digest = ?, route = ?, revision = ? WHERE id = ?",
+        (uid_digest, new.route, revision, item),
+    )
+    if is_closed:
+        counts.close(conn, item)
+    return item, digest, revision, state
 
 
 def _insert(

@@ -221,9 +221,12 @@ ALTER TABLE delivery ADD COLUMN stands_for TEXT NOT NULL DEFAULT '';
 CREATE INDEX delivery_lent ON delivery(stands_for) WHERE stands_for <> '';
 """
 
+# Objects that a restore took in: which original they are of is known when it comes again.
+_ADOPTED: Final = "CREATE INDEX item_adopted ON item(sop_instance_uid) WHERE uid_digest IS NULL;"
+
 MIGRATIONS: Final = (
     *(_FIRST, _COUNTS, _COMMITMENTS, _OUTAGES),
-    *(_SEALED, _DIGESTS, _REPAIRS, _STANDS_FOR),
+    *(_SEALED, _DIGESTS, _REPAIRS, _STANDS_FOR, _ADOPTED),
 )
 """MIGRATIONS[n] makes version n + 1 of version n; a published one is never edited."""
 

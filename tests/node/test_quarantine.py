@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -303,13 +304,36 @@ def test_a_full_quarantine_leaves_objects_with_their_sender_and_lets_others_thro
     assert len(list((site.state / "quarantine").iterdir())) == 2  # one object and its note
 
 
+@pytest.mark.parametrize("days", [-4000, 4000])
+def test_a_clock_that_jumps_removes_nothing_early(
+    site: Site, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = {**site.settings, "quarantine": QuarantineSettings(public_key=site.public, keep_days=7)}
+    with running(site.state, **limited) as node:
+        store(node, site.rejected)
+    kept = site.quarantine()
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + days * 86400)
+
+    with running(site.state, **limited) as node:
+        store(node, site.rejected)
+        wait_for(lambda: len(site.quarantine()) == 2, "the second one is kept")
+    monkeypatch.undo()
+    with running(site.state, **limited):
+        pass
+
+    assert len(kept) == 1
+    assert {note.id for note in kept} < {note.id for note in site.quarantine()}
+    assert len(site.quarantine()) == 2
+
+
 def test_objects_are_removed_after_their_days_and_that_is_audited(site: Site) -> None:
     with running(site.state, **site.settings) as node:
         store(node, site.rejected)
         store(node, site.rejected)
     old, young = site.quarantine()
     path = site.state / "quarantine" / f"{old.id}.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "at": old.at - 8 * 86400}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "steady_at": old.steady_at - 8 * 86400}))
     limited = {**site.settings, "quarantine": QuarantineSettings(public_key=site.public, keep_days=7)}
 
     with running(site.state, **limited):

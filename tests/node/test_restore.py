@@ -121,6 +121,41 @@ def test_a_restored_ledger_delivers_also_what_came_after_the_backup(
     assert sum(study.objects for study in status.studies) == 2
 
 
+def test_an_object_that_a_restore_took_in_is_recognized_when_it_comes_again(tmp_path: Path) -> None:
+    copy = prepared(tmp_path)
+    assert main(["restore", str(copy), *config(tmp_path)]) == 0
+
+    with running(tmp_path) as node:
+        delivered(tmp_path, 2)
+        for _ in range(2):
+            assert store(node, MR).status == StoreStatus.SUCCESS
+        studies = Desk(tmp_path / "spool").status().studies
+
+    assert sum(study.objects for study in studies) == 2
+    assert sum(study.duplicates for study in studies) == 2
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 2
+
+
+def test_a_later_revision_that_a_restore_took_in_is_the_latest_one(tmp_path: Path) -> None:
+    other = tmp_path / "other.dcm"
+    ds = pydicom.dcmread(CT)
+    ds.KVP = 99
+    ds.save_as(other)
+    copy = tmp_path / "backup.sqlite"
+    with holding(tmp_path) as node:
+        assert store(node, CT).status == StoreStatus.SUCCESS
+        backup(tmp_path / "spool", copy)
+        assert store(node, other).status == StoreStatus.SUCCESS
+    assert main(["restore", str(copy), *config(tmp_path)]) == 0
+
+    with running(tmp_path) as node:
+        wait_for(lambda: Desk(tmp_path / "spool").queue() == [], "delivered")
+        assert store(node, other).status == StoreStatus.SUCCESS
+        (study,) = Desk(tmp_path / "spool").status().studies
+
+    assert (study.objects, study.revisions, study.duplicates) == (2, 1, 1)
+
+
 def test_what_was_delivered_after_the_backup_is_held_and_not_sent_again(tmp_path: Path) -> None:
     copy = prepared(tmp_path)
     with running(tmp_path):
