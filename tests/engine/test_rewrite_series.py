@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from datetime import date
+from datetime import date, time
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -366,6 +366,30 @@ def test_a_value_with_the_day_is_that_of_the_day() -> None:
 
     assert [day for day, _ in found] == ["20260301", "20260301", "20260302"]
     assert all(re.fullmatch(r"2026-03-0[12] CC \d{6}", text) for _, text in found)
+
+
+def test_what_is_made_of_another_attribute_and_of_the_time_is_that_of_the_object() -> None:
+    rows = 'StationName = { value = "{now} {cut:-2:StudyID}" }\n'
+    rows += 'SeriesDate = { do = "date_set", day = 15, of = "StudyDate" }\n'
+    rows += 'StudyDescription = { do = "replace", pattern = "[0-9]", with = "#", of = "StudyID" }\n'
+    shared = Deidentifier(seeded(f"{KEEP_ALL}[attributes]\n{rows}"), pseudonyms())
+    found = []
+    for number in range(4):
+        ds = Dataset(dcmread(str(get_testdata_file("CT_small.dcm"))))
+        ds.StudyID, ds.StudyDate = "AB"[number % 2] + f"x{number}", f"2020010{1 + number}"
+        ds.SeriesDate, ds.StationName, ds.StudyDescription = "19990101", "S", "D"
+        rewriting = shared.begin(
+            transfer_syntax_uid=EXPLICIT.transfer_syntax_uid,
+            today=date(2026, 3, 1),
+            time_of_day=time(1, 2, number),
+        )
+        first = rewriting.feed(_bytes(ds, EXPLICIT))
+        last, _ = rewriting.finish()
+        parts = [*(first.buffers if first is not None else ()), *last.buffers]
+        made = dcmread(BytesIO(b"".join(bytes(part) for part in parts)), force=True)
+        found.append((made.StationName, made.SeriesDate, made.StudyDescription))
+
+    assert found == [(f"01020{n} x{n}", "20200115", f"{'AB'[n % 2]}x#") for n in range(4)]
 
 
 @_PER_FORM
