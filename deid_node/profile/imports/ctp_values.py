@@ -24,6 +24,7 @@ from deid_node.profile.imports.ctp_said import NotSaid
 from deid_node.profile.imports.draft import Written
 from deid_node.profile.imports.fitting import value_row
 from deid_node.profile.lookup import table_date
+from deid_node.standard import dictionary
 
 if TYPE_CHECKING:
     from deid_node.profile.imports.ctp_actions import Action
@@ -53,6 +54,10 @@ def _hashuid(action: Action, call: Call) -> Written:
         return value_row(f"{{uid:{action.attribute(call.argument(1))}}}", action.text_vr)
     if action.vr not in ("UI", ""):
         raise NotSaid(f"@hashuid makes UIDs, not values of VR {action.vr}")
+    if len(call.arguments) > 2:
+        action.said.notes.append("the new UID depends on the old one alone, not on a third argument")
+    if "SOPClass" in dictionary.keyword_of(action.element.tag or 0):
+        action.said.notes.append("UIDs of the standard, as those of SOP classes, stay as they are")
     return "U"
 
 
@@ -75,6 +80,9 @@ def _hash(action: Action, call: Call) -> Written:
 
 def _hashname(action: Action, call: Call) -> Written:
     length = action.number(call, 1, NAME_DIGITS)
+    action.said.notes.append(
+        "the name is hashed as it is; the tool takes its words without spaces and commas"
+    )
     return _digits(action, call, 0, min(max(length, 1), DIGITS_OF_MD5))
 
 

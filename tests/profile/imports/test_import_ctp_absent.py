@@ -220,3 +220,18 @@ def test_what_an_empty_table_does_is_said(action: str, says: str) -> None:
     (left,) = script(f"00100020 {action}").left_out
 
     assert says in left.why
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [
+        ("00081150 @hashuid(@UIDROOT,this)", "UIDs of the standard"),
+        ("0020000D @hashuid(@UIDROOT,this,PatientID)", "not on a third argument"),
+        ("00100010 @hashname(this,6,2)", "hashed as it is"),
+    ],
+)
+def test_what_is_different_and_hides_as_much_is_noted(action: str, says: str) -> None:
+    result = script(action)
+
+    assert not result.left_out
+    assert any(says in warning for warning in result.warnings)
