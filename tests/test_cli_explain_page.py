@@ -18,7 +18,7 @@ from deid_node.commands.exit_codes import ExitCode
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 CT = FILES / "CT_small.dcm"
-_VOID = {"meta", "input", "br", "link", "img"}
+_VOID = {"meta", "input", "br", "link", "img", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -101,7 +101,21 @@ def test_values_are_text_and_nothing_else(page: Path) -> None:
 
     assert {tag for tag, _ in reader.elements} <= {
         *("html", "head", "meta", "title", "style", "body", "h1", "p", "dl", "dt", "dd", "form", "input"),
-        *("label", "select", "option", "span", "table", "thead", "tbody", "tr", "th", "td", "script"),
+        *(
+            "label",
+            "select",
+            "option",
+            "span",
+            "table",
+            "thead",
+            "tbody",
+            "tfoot",
+            "tr",
+            "th",
+            "td",
+            "wbr",
+            "script",
+        ),
     }
     assert sum(tag == "script" for tag, _ in reader.elements) == 1
     assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
@@ -142,6 +156,34 @@ def test_findings_stand_at_their_attributes_by_level(page: Path) -> None:
     image_type = next(row for row in reader.rows if row[0].startswith("ImageType"))
     assert "finding note" in levels
     assert image_type[4].startswith("note: the value is none of VR CS")
+
+
+def test_every_action_that_occurs_can_be_chosen_and_is_explained(page: Path) -> None:
+    offered = re.findall(r'<option value="action-(\w)">([^<]*)<', page.read_text(encoding="utf-8"))
+    reader = read(page)
+
+    taken = [row[3] for row in reader.rows[1:-1]]
+    classes = [str(given.get("class")).split() for tag, given in reader.elements if tag == "tr"]
+    assert {action for action, _ in offered} == set(taken)
+    assert ("X", f"X, removed ({taken.count('X')})") in offered
+    assert sum("action-X" in words for words in classes) == taken.count("X")
+
+
+def test_the_page_names_the_profile_that_was_applied(tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+
+    main(["explain", str(CT), "--html", str(out)])
+
+    assert "basic 2026.1" in read(out).texts
+
+
+def test_a_path_may_be_broken_between_its_parts_and_reads_the_same(page: Path) -> None:
+    row = next(
+        row for row in read(page).rows if row[0].startswith("ReferencedPatientSequence[0].CodeMeaning")
+    )
+
+    assert row[1] == "</td></table>"
+    assert "ReferencedPatientSequence[0].<wbr>" in page.read_text(encoding="utf-8")
 
 
 def test_a_rejected_object_has_a_page_too(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deid_node.engine.deidentified import Summary
     from deid_node.engine.explain import Explanation
     from deid_node.profile.procedure import Procedure
+    from deid_node.settings import Settings
 
 
 def explain(
@@ -48,7 +49,7 @@ def explain(
         _write_page(file, html, profile, key_file, config)
         return
     try:
-        rows = _explanations(file, profile, key_file, config)[0]
+        rows = _explanations(file, *_loaded(profile, config), key_file)[0]
     except ObjectRefused as refusal:
         word = _word(refusal)
         where = f" (at {refusal.path})" if refusal.path else ""
@@ -72,17 +73,21 @@ def explain(
         print_table(heads, table)
 
 
+def _loaded(profile: str | None, config: Path | None, *, review: bool = False) -> tuple[Settings, Procedure]:
+    from deid_node.settings.load import load_settings
+
+    settings = load_settings(config).settings
+    return settings, _procedure(profile or settings.profile, review=review)
+
+
 def _explanations(
-    file: Path, profile: str | None, key_file: Path | None, config: Path | None, *, review: bool = False
+    file: Path, settings: Settings, procedure: Procedure, key_file: Path | None
 ) -> tuple[list[Explanation], Summary]:
     from deid_node.commands.project import load_pseudonyms
     from deid_node.engine.explain import explain as explain_dataset
     from deid_node.node.named_secrets import read_secrets
     from deid_node.node.part10 import read_part10
-    from deid_node.settings.load import load_settings
 
-    settings = load_settings(config).settings
-    procedure = _procedure(profile or settings.profile, review=review)
     pseudonyms = load_pseudonyms(settings, key_file, keeps=False)
     with file.open("rb") as stream:
         part10 = read_part10(stream)
@@ -123,13 +128,15 @@ def _write_page(
     from deid_node.commands.explain_page import Page, render
 
     refused = None
+    settings, procedure = _loaded(profile, config, review=True)
+    told = f"{procedure.name} {procedure.version}".strip()
     try:
-        rows, summary = _explanations(file, profile, key_file, config, review=True)
-        page = Page(str(file), profile or "as set", "de-identified", rows, summary.findings, summary.notes)
+        rows, summary = _explanations(file, settings, procedure, key_file)
+        page = Page(str(file), told, "de-identified", rows, summary.findings, summary.notes)
     except ObjectRefused as refusal:
         where = f" (at {refusal.path})" if refusal.path else ""
         refused = f"{_word(refusal)}: {refusal.reason}{where} [{refusal.code}]"
-        page = Page(str(file), profile or "as set", refused)
+        page = Page(str(file), told, refused)
     _store(html, render(page))
     complain(f"{html} identifies the patient.")
     if refused is not None:
