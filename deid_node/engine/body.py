@@ -26,10 +26,11 @@ from deid_node.engine.encoding import (
 )
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.pixels import DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
-from deid_node.engine.plan import Entry, Place, Plan, Sequence
+from deid_node.engine.plan import Entry, Place, Plan
 from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
 from deid_node.engine.searched import rewrite_searched
+from deid_node.engine.sequences import Sequence
 from deid_node.engine.subject import SPECIFIC_CHARACTER_SET, Subject
 from deid_node.errors import Fault, LimitExceeded, Malformed
 

@@ -16,9 +16,10 @@ from deid_node.engine.actions import compile_rule, path_of
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.encoding import Encoding, encoding_of, vr_in
 from deid_node.engine.keys import Pseudonyms
-from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, PrivateCreator, Sequence
+from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, PrivateCreator
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Budget, Element, Limits, scan
+from deid_node.engine.sequences import Sequence
 from deid_node.engine.shown import shown
 from deid_node.engine.subject import Facts
 from deid_node.profile.procedure import Action, Procedure, Rule
