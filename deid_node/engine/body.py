@@ -562,7 +562,7 @@ class Body:
             new = rewrite_searched(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
             if new is None:
-                frame.plan.shapes.learn(place, frame.plan, start, stop, Budget(self._budget.limits))
+                frame.plan.shapes.learn(place, frame.plan, 0, stop, following)
         frame.runs, frame.usual = False, following
         self._consume(following)
 

@@ -28,11 +28,11 @@ _SEQUENCE_VRS = frozenset(code_of(0, vr) & 0xFF7F for vr in ("SQ", UN_SEQUENCE))
 _UN = code_of(0, "UN")
 # (element, its value, the character sets in force, the tags of the sequences above it)
 Found = tuple[Element, bytes, tuple[str, ...]]
+# (start of the item's header, its level, end of its content, start of the next item)
+Item = tuple[int, Level, int, int]
 
 
-def items(
-    b: bytes, element: Element, encoding: Encoding, budget: Budget, depth: int
-) -> Iterator[tuple[int, Level, int, int]]:
+def items(b: bytes, element: Element, encoding: Encoding, budget: Budget, depth: int) -> Iterator[Item]:
     """Yield (start of the item's header, its level, end of its content, start of the next item).
 
     Args:
@@ -43,38 +43,58 @@ def items(
     Raises:
         Malformed: the items do not fill the sequence exactly. LimitExceeded: nested too deep.
     """
+    p, end = span_of_items(b, element)
+    while (found := item_at(b, p, end, encoding, budget, depth)) is not None:
+        yield found
+        p = found[3]
+
+
+def span_of_items(b: bytes, element: Element) -> tuple[int, int]:
+    """Return where the items of a sequence begin, and where they end: before its delimiter."""
     _, start, p, end = element
-    if depth > budget.limits.depth:
-        raise LimitExceeded(f"sequences nested deeper than {budget.limits.depth}")
     if p - start >= 8 and b[p - 4 : p] == b"\xff\xff\xff\xff":
         end -= 8
-    while p < end:
-        if end - p < 8:
-            raise Malformed("a sequence ends inside an item header")
-        group, low, n = encoding.item_header(b, p)
-        if group << 16 | low != ITEM:
-            if group << 16 | low == SEQUENCE_END and p + 8 == end:
-                budget.repairs.add("sequence-delimiter")
-                return  # left over where a length was put in for an undefined one
-            raise Malformed("no item where a sequence has one")
-        first = p + 8
-        stop = end if n == UNDEFINED else first + n
-        if stop > end:
-            raise Malformed("an item reaches past the end of its sequence")
-        level = scan(b, first, stop, encoding, budget, depth)
-        if level.missing is not None:
-            raise Malformed("an element reaches past the end of its item")
-        if n == UNDEFINED:
-            if level.stop != ITEM_END:
-                raise Malformed("an item of undefined length has no delimiter")
-            stop, following = level.position, level.position + 8
-        else:
-            if level.stop or level.position != stop:
-                raise Malformed("a delimiter in an item of defined length")
-            following = stop
-        budget.spend(0, 1)
-        yield p, level, stop, following
-        p = following
+    return p, end
+
+
+def item_at(b: bytes, p: int, end: int, encoding: Encoding, budget: Budget, depth: int) -> Item | None:
+    """Return the item at a position, as `items` does; None at the end of the sequence.
+
+    Args:
+        end: where the items of the sequence end.
+
+    Raises:
+        Malformed, LimitExceeded: as `items` does.
+    """
+    if depth > budget.limits.depth:
+        raise LimitExceeded(f"sequences nested deeper than {budget.limits.depth}")
+    if p >= end:
+        return None
+    if end - p < 8:
+        raise Malformed("a sequence ends inside an item header")
+    group, low, n = encoding.item_header(b, p)
+    if group << 16 | low != ITEM:
+        if group << 16 | low == SEQUENCE_END and p + 8 == end:
+            budget.repairs.add("sequence-delimiter")
+            return None  # left over where a length was put in for an undefined one
+        raise Malformed("no item where a sequence has one")
+    first = p + 8
+    stop = end if n == UNDEFINED else first + n
+    if stop > end:
+        raise Malformed("an item reaches past the end of its sequence")
+    level = scan(b, first, stop, encoding, budget, depth)
+    if level.missing is not None:
+        raise Malformed("an element reaches past the end of its item")
+    if n == UNDEFINED:
+        if level.stop != ITEM_END:
+            raise Malformed("an item of undefined length has no delimiter")
+        stop, following = level.position, level.position + 8
+    else:
+        if level.stop or level.position != stop:
+            raise Malformed("a delimiter in an item of defined length")
+        following = stop
+    budget.spend(0, 1)
+    return p, level, stop, following
 
 
 def is_sequence(code: int) -> bool:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from deid_node.engine.alike import Alike
 from deid_node.engine.encoding import IMPLICIT_LITTLE, UN_SEQUENCE, vr_in
-from deid_node.engine.nested import items
+from deid_node.engine.nested import item_at, span_of_items
 from deid_node.engine.plan import Place, Plan
 from deid_node.engine.scan import Element
 
 _LONGEST_KNOWN: Final = 2048
 _KNOWN_SEQUENCES: Final = 256
+# After so many items whose shape is not known, a sequence is taken for one in which they differ.
+_MOST_LEARNED: Final = 32
 
 
 class Sequence:
@@ -57,27 +60,49 @@ class Sequence:
 
     def _rewritten(self, element: Element, place: Place) -> bytes | None:
         code, p, v, _ = element
-        b, subject, plan = place.b, place.subject, self.plan
-        encoding = plan.encoding
-        out: list[bytes] = []
-        changed = False
-        found = items(b, element, encoding, subject.budget, place.depth + 1)
-        for number, (head, level, stop, following) in enumerate(found):
-            inner = Place(b, level.elements, encoding, subject, place, code >> 16, number)
-            new = plan.rewrite(inner, level.elements, head + 8, stop)
-            if new is None:
-                out.append(b[head:following])
-            else:
-                changed = True
-                out.append(encoding.item(b"".join(new)))
-        if not changed:
+        out = self._items(element, place)
+        if out is None:
             return None
         content = b"".join(out)
         if vr_in(code) == "SQ":
             return place.encoding.sequence_header(code >> 16, len(content)) + content
         if vr_in(code) == UN_SEQUENCE:
-            return b[p:v] + content + IMPLICIT_LITTLE.sequence_end
+            return place.b[p:v] + content + IMPLICIT_LITTLE.sequence_end
         return place.encoding.element(code >> 16, "UN", content)
+
+    def _items(self, element: Element, place: Place) -> list[bytes | memoryview] | None:
+        """Return the new items, None when none of them changes."""
+        b, subject, plan = place.b, place.subject, self.plan
+        position, end = span_of_items(b, element)
+        # Few items are not worth it. What is written is searched by the caller as a whole.
+        alike = Alike(plan.shapes, 0) if end - position > _LONGEST_KNOWN else None
+        view = memoryview(b)
+        out: list[bytes | memoryview] = []
+        changed = False
+        number = unknown = 0
+        while True:
+            if alike is not None:
+                run = alike.run_at(view[position:end], end - position)
+                subject.budget.spend(run.elements, run.items)
+                subject.kept += run.elements
+                out.append(view[position : position + run.end])
+                number += run.own_items
+                position += run.end
+            found = item_at(b, position, end, plan.encoding, subject.budget, place.depth + 1)
+            if found is None:
+                return out if changed else None
+            head, level, stop, position = found
+            inner = Place(b, level.elements, plan.encoding, subject, place, element[0] >> 16, number)
+            number += 1
+            new = plan.rewrite(inner, level.elements, head + 8, stop)
+            if new is not None:
+                changed = True
+                out.append(plan.encoding.item(b"".join(new)))
+                continue
+            out.append(view[head:position])
+            if alike is not None and unknown < _MOST_LEARNED:
+                unknown += 1
+                plan.shapes.learn(inner, plan, head, stop, position)
 
 
 __all__ = ["Sequence"]

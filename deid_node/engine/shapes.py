@@ -26,7 +26,7 @@ FEW: Final = 8
 
 _LONGEST_ITEM: Final = 4096
 _OFTEN: Final = 3
-_MOST_SHAPES: Final = 64
+_MOST_BYTES: Final = 64 * _LONGEST_ITEM  # of all shapes of a plan; a pattern takes eight times as many
 _MOST_CANDIDATES: Final = 512
 # Fixed bytes, or how many bytes of a value: an item from its header to its end.
 _Parts = list[bytes | int]
@@ -54,7 +54,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: dict[bytes, list[Shape]] = {}
-        self._count = 0
+        self._bytes = 0
         self._candidates: dict[tuple[bytes | int, ...], int] = {}
 
     def few_at(self, b: bytearray | memoryview, p: int, end: int) -> tuple[Shape, int] | None:
@@ -69,21 +69,21 @@ class Shapes:
                 return shape, found.end()
         return None
 
-    def learn(self, place: Place, plan: Plan, start: int, end: int, budget: Budget) -> None:
+    def learn(self, place: Place, plan: Plan, head: int, end: int, following: int) -> None:
         """Take note of an item that was rewritten and did not change.
 
         Args:
-            place: the item; its header begins at the start of the place's buffer.
-            start, end: of its elements.
-            budget: to spend on reading it again.
+            place: the item. head: where its header begins.
+            end: of its elements. following: where the next item begins.
         """
-        if len(place.b) > _LONGEST_ITEM or self._count >= _MOST_SHAPES:
+        if following - head > _LONGEST_ITEM or self._bytes >= _MOST_BYTES:
             return
+        budget = Budget(place.subject.budget.limits)  # what is read twice counts once
         parts: _Parts = []
         counts = _structure(place.b, place.elements, plan, place.encoding, budget, place.depth, parts)
         if counts is None or budget.repairs:
             return
-        parts = [place.b[:start], *parts, place.b[end:]]
+        parts = [place.b[head : head + 8], *parts, place.b[end:following]]
         gates = place.subject.gates
         fixed = b"".join(part for part in parts if isinstance(part, bytes))
         if gates is not None and gates.concern(fixed, place.encoding):
@@ -94,9 +94,9 @@ class Shapes:
             self._candidates.clear()
         self._candidates[key] = seen
         if seen == _OFTEN:
-            self._count += 1
+            self._bytes += following - head
             shape = _shape(parts, counts[0], counts[1] + 1)
-            self._known.setdefault(bytes(place.b[:8]), []).append(shape)
+            self._known.setdefault(place.b[head : head + 8], []).append(shape)
 
 
 def _structure(

@@ -22,7 +22,7 @@ def _shapes() -> Shapes:
         rewrite = learned.begin(transfer_syntax_uid=EXPLICIT)
         rewrite.feed(dataset(frames))
         rewrite.finish()
-    (shapes,) = {plan.shapes for plan in learned.plans._plans.values() if plan.shapes._count}
+    (shapes,) = {plan.shapes for plan in learned.plans._plans.values() if plan.shapes._bytes}
     return shapes
 
 

@@ -89,7 +89,7 @@ def rewritten(data: bytes, piece: int, limits: Limits) -> tuple[bytes, int, int]
     return out + b"".join(last.buffers), summary.kept, summary.removed
 
 
-STREAMED = Limits(window_bytes=4096)
+STREAMED, BUFFERED = Limits(window_bytes=4096), Limits()
 FRAMES = {
     "all alike": [frame(number) for number in range(300)],
     "of undefined length": [frame(number, undefined=True) for number in range(300)],
@@ -115,20 +115,26 @@ FRAMES = {
 }
 
 
+@pytest.mark.parametrize("limits", [STREAMED, BUFFERED], ids=["streamed", "buffered"])
 @pytest.mark.parametrize("frames", FRAMES.values(), ids=FRAMES.keys())
-def test_runs_change_neither_bytes_nor_counts(frames: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_change_neither_bytes_nor_counts(
+    frames: list[bytes], limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = dataset(frames)
-    with_runs = [rewritten(data, piece, STREAMED) for piece in (len(data), 1000, 97)]
+    with_runs = [rewritten(data, piece, limits) for piece in (len(data), 1000, 97)]
 
     monkeypatch.setattr(Alike, "run_at", lambda *_: Run())
-    without = rewritten(data, len(data), STREAMED)
+    without = rewritten(data, len(data), limits)
 
     assert all(result == without for result in with_runs)
 
 
 @pytest.mark.parametrize("kind", ["all alike", "of undefined length", "with values that differ now and then"])
+@pytest.mark.parametrize("limits", [STREAMED, BUFFERED], ids=["streamed", "buffered"])
 @pytest.mark.parametrize("piece", [1 << 20, 2000])
-def test_items_that_repeat_are_found_in_runs(kind: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_that_repeat_are_found_in_runs(
+    kind: str, limits: Limits, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     items: list[int] = []
     found = Alike.run_at
 
@@ -139,7 +145,7 @@ def test_items_that_repeat_are_found_in_runs(kind: str, piece: int, monkeypatch:
 
     monkeypatch.setattr(Alike, "run_at", watch)
 
-    rewritten(dataset(FRAMES[kind]), piece, STREAMED)
+    rewritten(dataset(FRAMES[kind]), piece, limits)
 
     assert sum(items) > 290
 
@@ -173,8 +179,9 @@ def test_one_name_makes_no_difference_to_the_frames_around_it(monkeypatch: pytes
     assert len(rewritten_items) < 10
 
 
-def test_a_name_in_one_of_many_frames_does_not_come_out() -> None:
-    out, _, _ = rewritten(dataset(FRAMES["one with the patient's name"]), 1 << 20, STREAMED)
+@pytest.mark.parametrize("limits", [STREAMED, BUFFERED], ids=["streamed", "buffered"])
+def test_a_name_in_one_of_many_frames_does_not_come_out(limits: Limits) -> None:
+    out, _, _ = rewritten(dataset(FRAMES["one with the patient's name"]), 1 << 20, limits)
 
     assert b"PLANTED" not in out
     assert b"12345678" in out
