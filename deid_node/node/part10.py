@@ -29,6 +29,8 @@ _MAX_META_BYTES: Final = 1 << 20
 _TRANSFER_SYNTAX: Final = 0x0010
 _MEDIA_SOP_CLASS: Final = 0x0002
 _MEDIA_SOP_INSTANCE: Final = 0x0003
+_ASKED_FOR: Final = frozenset((_TRANSFER_SYNTAX, _MEDIA_SOP_CLASS, _MEDIA_SOP_INSTANCE))
+_ELEMENT: Final = struct.Struct("<2xH2sH")
 _PLAUSIBLE_LENGTH: Final = 1 << 20
 _UNDEFINED: Final = 0xFFFFFFFF
 
@@ -69,7 +71,7 @@ def read_part10(stream: BinaryIO) -> Part10:
         raise NotDicom("is not a DICOM file")
     stream.seek(start)
     meta, length = _read_meta(stream)
-    if not meta and not start:
+    if not length and not start:
         oddities = ["no file meta information"]
     if meta.get(_MEDIA_SOP_CLASS) == MEDIA_DIRECTORY:
         raise NotDicom(
@@ -95,26 +97,26 @@ def read_part10(stream: BinaryIO) -> Part10:
 
 
 def _read_meta(stream: BinaryIO) -> tuple[dict[int, str], int]:
-    """Return the UIDs of group 0002 and its length in bytes, whatever (0002,0000) says."""
+    """Return the UIDs of group 0002 that are asked for and its length, whatever (0002,0000) says."""
     found: dict[int, str] = {}
     length = 0
     while True:
         header = stream.read(8)
         if len(header) < 8 or header[:2] != b"\x02\x00":
             return found, length
-        element, vr = struct.unpack("<H", header[2:4])[0], header[4:6]
-        size = struct.unpack("<H", header[6:8])[0]
+        element, vr, size = _ELEMENT.unpack(header)
         length += 8
         if vr in _LONG_VRS:
-            (size,) = struct.unpack("<I", _exactly(stream, 4))
+            size = int.from_bytes(_exactly(stream, 4), "little")
             length += 4
         elif vr not in _VRS:  # implicit, against PS3.10 7.1, but seen
-            (size,) = struct.unpack("<I", header[4:8])
+            size = int.from_bytes(header[4:8], "little")
         if length + size > _MAX_META_BYTES:
             raise Malformed("file meta information of an impossible length", path=f"(0002,{element:04X})")
         value = _exactly(stream, size)
         length += size
-        found[element] = value.rstrip(b"\0 ").decode("ascii", errors="replace")
+        if element in _ASKED_FOR:
+            found[element] = value.rstrip(b"\0 ").decode("ascii", errors="replace")
 
 
 def _exactly(stream: BinaryIO, count: int) -> bytes:
