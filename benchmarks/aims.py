@@ -30,17 +30,21 @@ def less_cpu(peer: str, share: float) -> Aim:
     return Aim(f"CPU per GB, as a part of that of {peer}", share, figure, at_least=False)
 
 
-def per_core(peers: tuple[str, ...], times: float) -> Aim:
+def per_core(peers: tuple[str, ...], times: float, *, with_start: bool = False) -> Aim:
     """So many times the objects per second of CPU time of the fastest peer."""
+
+    def cost(run: Run) -> float:
+        return (run.cpu_s + (run.start_cpu_s if with_start else 0)) / run.objects
 
     def figure(result: Result) -> Spread | None:
         present = [peer for peer in peers if result.runs.get(peer)]
         if not present:
             return None
-        best = [min(costs) for costs in zip(*(result.values(p, _cpu_per_byte) for p in present), strict=True)]
-        return ratios(result.values(result.subject, _cpu_per_byte), best)
+        best = [min(costs) for costs in zip(*(result.values(p, cost) for p in present), strict=True)]
+        return ratios(result.values(result.subject, cost), best)
 
-    return Aim("times the objects per core of the fastest tool", times, figure)
+    told = ", start-up counted" if with_start else ""
+    return Aim(f"times the objects per core of the fastest tool{told}", times, figure)
 
 
 def peak(megabytes: float) -> Aim:

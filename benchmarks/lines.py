@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.aims import added_memory, core_share, faster, less_cpu, peak, per_core
 from benchmarks.contenders import Node, OrthancReceive, PynetdicomDeid, Storescp
 from benchmarks.end_to_end import Direct, NodeForward, NodeStalled, OrthancForward, PynetdicomForward, Relay
-from benchmarks.folders import NODE, TOOLS, Folder
+from benchmarks.folders import NODE, NODE_WITH_RECORDS, TOOLS, Folder
 from benchmarks.growth import growth_lines
 from benchmarks.line import Line
 from benchmarks.loopback import Loopback
@@ -20,6 +20,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 _COPY, _PLAIN = Storescp(), Storescp("storescp", ())
 _PYTHON, _ORTHANC = PynetdicomDeid(), OrthancReceive()
 _IDLE, _MANY = 500, 64
+_MANY_FILES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,20 +213,20 @@ def _end_to_end(plan: Plan) -> list[Line]:
 
 
 def _folders(plan: Plan) -> list[Line]:
-    """Files of a folder, one process each."""
+    """Files of a folder, one process each; few, and so many that start-up weighs little."""
     tools = tuple(tool.name for tool in TOOLS)
-    return [
-        Line(
-            f"folder-{name}",
-            "de-identify the files of a folder into another",
-            (
-                Folder(NODE, load, plan.node.python),
-                *(Folder(tool, load) for tool in TOOLS),
-            ),
-            (per_core(tools, 10),),
-        )
-        for name, load in (("ct", plan.loads["ct"].scaled(0.5)), ("mr", plan.loads["mr"].scaled(0.25)))
-    ]
+    found = []
+    for name, load, part in (
+        ("ct", plan.loads["ct"].scaled(0.5), 1.0),
+        ("mr", plan.loads["mr"].scaled(0.25), 1.0),
+        ("many", plan.loads["mr"].scaled(_MANY_FILES / WORKLOADS["mr"].count), 0.5),
+    ):
+        ours = (Folder(tool, load, plan.node.python) for tool in (NODE, NODE_WITH_RECORDS))
+        trials = (*ours, *(Folder(tool, load) for tool in TOOLS))
+        aims = (per_core(tools, 10), per_core(tools, 10, with_start=True))
+        about = "de-identify the files of a folder into another"
+        found.append(Line(f"folder-{name}", about, trials, aims, part=part))
+    return found
 
 
 def _idle(plan: Plan) -> list[Line]:

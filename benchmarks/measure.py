@@ -82,6 +82,7 @@ class Run:
         acknowledged_s: seconds until the sender had heard Success for all.
         done_s: seconds until all output was there.
         start_s: seconds that the program takes before its first object; not in the others.
+        start_cpu_s: CPU seconds of the same, of programs over a folder; not in `cpu_s`.
         latencies_ms: from C-STORE-RQ to C-STORE-RSP, of each object; empty when the sender does not tell.
         idle_core_share: CPU seconds per second while idle associations were open.
         added_bytes: memory that idle associations took.
@@ -94,6 +95,7 @@ class Run:
     objects: int
     bytes: int
     start_s: float = 0.0
+    start_cpu_s: float = 0.0
     latencies_ms: tuple[float, ...] = ()
     idle_core_share: float = 0.0
     added_bytes: int = 0

@@ -86,7 +86,7 @@ def table(result: Result) -> str:
         took = "/".join(f"{point:.1f}" for point in points) if points else "-"
         rows.append(
             f"  {name:{width}}{rate.text(0):>20}{objects:>11.0f}{cpu:>10.2f}{each:>15.0f}"
-            f"{max(run.peak_bytes for run in runs) / 1e6:>9.0f}{took:>24}{_idle(runs)}"
+            f"{max(run.peak_bytes for run in runs) / 1e6:>9.0f}{took:>24}{_idle(runs)}{_start(runs)}"
         )
     rows += [f"  {text}" for text in (*_growth(result), *_ratios(result))]
     rows += [f"  skipped: {text}" for text in result.skipped]
@@ -98,6 +98,12 @@ def _idle(runs: list[Run]) -> str:
         return ""
     share = Spread.of(run.idle_core_share * 100 for run in runs).text(1)
     return f"   idle: {share} % of a core, {Spread.of(run.added_bytes / 1e6 for run in runs).text(0)} MB more"
+
+
+def _start(runs: list[Run]) -> str:
+    if not any(run.start_cpu_s for run in runs):
+        return ""
+    return f"   start-up: {Spread.of(run.start_cpu_s for run in runs).text()} CPU s"
 
 
 def _growth(result: Result) -> list[str]:
