@@ -56,7 +56,7 @@ def _run(words: list[str], *, ours: bool) -> int:
         print(__version__)
         return ExitCode.OK
     if ours:
-        load_libraries()
+        load_libraries(*words[:1])
     from deid_node.commands.app import app
 
     app(args=words, prog_name="deid-node")

@@ -14,12 +14,14 @@ from typing import Final
 
 _NOT_NEEDED: Final = ("numpy", "rich")
 _ASKING: Final = ("pydicom", "pynetdicom", "structlog")
+_ENOUGH: Final = {"deidentify": ("pydicom",), "explain": ("pydicom",)}
+"""Of commands that need less than a node: what they do not need takes a tenth of their start."""
 
 
-def load_libraries() -> None:
-    """Import the libraries that would load more than is needed. For a process of our own, once."""
+def load_libraries(command: str = "") -> None:
+    """Import the libraries that would load more than a command needs. For a process of our own, once."""
     with _without(_NOT_NEEDED):
-        for name in _ASKING:
+        for name in _ENOUGH.get(command, _ASKING):
             import_module(name)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pydicom
 import pytest
 
 _START = "from deid_node.lean import load_libraries; load_libraries()"
 _EVERYTHING = "import deid_node.commands.app, deid_node.node.service, deid_node.settings.load"
+
+CT = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
 
 
 def _said_by(program: str) -> str:
@@ -24,6 +28,20 @@ def test_a_node_does_not_load(name: str) -> None:
     said = _said_by(f"{_START}; {_EVERYTHING}; import sys; print({name!r} in sys.modules)")
 
     assert said == "False"
+
+
+@pytest.mark.parametrize(
+    "name", ["numpy", "rich", "pynetdicom", "structlog", "deid_node.spool", "deid_node.log"]
+)
+def test_de_identifying_files_does_not_load(name: str, tmp_path: Path) -> None:
+    words = ["deidentify", "--workers", "1", "--key-file", str(tmp_path / "key"), str(CT), f"{tmp_path}/out/"]
+
+    said = _said_by(
+        f"import sys; from deid_node.cli import main; sys.argv = ['deid-node', *{words!r}]\n"
+        f"print(main(), {name!r} in sys.modules)"
+    )
+
+    assert said.splitlines()[-1] == "0 False"
 
 
 @pytest.mark.parametrize("name", ["numpy", "rich"])
