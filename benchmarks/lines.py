@@ -20,7 +20,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 _COPY, _PLAIN = Storescp(), Storescp("storescp", ())
 _PYTHON, _ORTHANC = PynetdicomDeid(), OrthancReceive()
 _IDLE, _MANY = 500, 64
-_MANY_FILES = 2000
+_MANY_CT, _MANY_MR = 1000, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,8 @@ def _folders(plan: Plan) -> list[Line]:
     for name, load, part in (
         ("ct", plan.loads["ct"].scaled(0.5), 1.0),
         ("mr", plan.loads["mr"].scaled(0.25), 1.0),
-        ("many", plan.loads["mr"].scaled(_MANY_FILES / WORKLOADS["mr"].count), 0.5),
+        ("many-ct", plan.loads["ct"].scaled(_MANY_CT / WORKLOADS["ct"].count), 0.3),
+        ("many-mr", plan.loads["mr"].scaled(_MANY_MR / WORKLOADS["mr"].count), 0.3),
     ):
         ours = (Folder(tool, load, plan.node.python) for tool in (NODE, NODE_WITH_RECORDS))
         trials = (*ours, *(Folder(tool, load) for tool in TOOLS))
