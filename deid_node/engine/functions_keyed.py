@@ -33,9 +33,10 @@ from deid_node.engine.dates import (
 )
 from deid_node.engine.functions_context import Context, Outcome, Params, Result
 from deid_node.engine.keys import Pseudonyms
-from deid_node.errors import ConfigurationError
+from deid_node.errors import ConfigurationError, Rejected
 from deid_node.standard.dictionary import is_registered_uid
 
+_PATIENT_ID: Final = 0x00100020
 _LONGEST: Final = {"AE": 16, "CS": 16, "LO": 64, "PN": 64, "SH": 16}
 _DECIMAL_VRS: Final = {"IS": 9, "DS": 15}
 _FIRST_DAY: Final = date(1900, 1, 1)
@@ -234,7 +235,9 @@ def shifted_date(value: str, params: Params, context: Context) -> Result:
     longest = int(str(params.get("days", 0)))
     scope = context.scope(str(params.get("per", "patient")))
     name = str(params.get("key", ""))
-    if duration:
+    if table := str(params.get("table", "")):
+        moved = _moved_by_table(raw, table, params, context)
+    elif duration:
         moved = shift_by_duration(raw, context.vr, _duration(duration))
     elif params.get("algorithm") == "microsoft":
         key = secret_of(context, name, "date").decode("utf-8", "replace") if name else ""
@@ -248,6 +251,19 @@ def shifted_date(value: str, params: Params, context: Context) -> Result:
         days = context.pseudonyms.days(scope, longest or context.longest_shift)
         moved = shift_by_days(raw, context.vr, days)
     return Outcome.DROP if moved is None else moved.decode("ascii")
+
+
+def _moved_by_table(raw: bytes, table: str, params: Params, context: Context) -> bytes | None:
+    """Return a date moved by the days that a lookup table has for the patient.
+
+    Raises:
+        Rejected: it has no row.
+    """
+    by = int(str(params.get("by") or 0)) or _PATIENT_ID
+    days = context.tables.get(table, {}).get(context.original(by))
+    if days is None:
+        raise Rejected(f"the lookup table {table!r} has no row for a value")
+    return shift_by_days(raw, context.vr, int(days))
 
 
 @lru_cache(maxsize=64)

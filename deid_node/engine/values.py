@@ -58,7 +58,7 @@ def asks_others(call: Call) -> bool:
     if call.params.get("of"):
         return True
     if call.name == "date_shift":
-        return call.params.get("per", "patient") != "patient"
+        return call.params.get("per", "patient") != "patient" or bool(call.params.get("table"))
     return call.name not in _OF_THE_VALUE
 
 

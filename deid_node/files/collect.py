@@ -24,6 +24,7 @@ from deid_node.profile.template import Field, Template
 
 _HEADER_BYTES: Final = 64 << 20
 _SOP_CLASS_UID: Final = 0x00080016
+_PATIENT_ID: Final = 0x00100020
 
 
 @dataclass(slots=True)
@@ -103,8 +104,9 @@ def looked_up(procedure: Procedure, sop_class_uid: str, table: str) -> Wanted:
     calls += [(tag, value.call) for tag, values in procedure.set_values.items() for value in values]
     joined: set[tuple[int, ...]] = set()
     for tag, call in calls:
-        if call.name in ("lookup", "date_interval") and call.params["table"] == table:
+        if call.name in ("lookup", "date_interval", "date_shift") and call.params.get("table") == table:
             by = attributes_of(call.params.get("by"))
+            by = by or ((_PATIENT_ID,) if call.name == "date_shift" else ())
             if len(by) > 1:
                 joined.add(by)
             else:

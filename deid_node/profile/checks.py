@@ -5,7 +5,7 @@ What a file says by itself is checked by `reading`. Every check yields complete 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain as chain_of
 from typing import Final
@@ -14,7 +14,7 @@ from deid_node.profile import names
 from deid_node.profile.functions import is_compatible_only
 from deid_node.profile.language import Description, Row, Scope, UnlistedPrivate
 from deid_node.profile.layers import Ranked, matched, path_of, ties
-from deid_node.profile.lookup import Lookup, table_date
+from deid_node.profile.lookup import Lookup, is_days, table_date
 from deid_node.profile.params import attributes_of
 from deid_node.profile.places import Place
 from deid_node.profile.procedure import Action, Call
@@ -135,17 +135,22 @@ def lookup_problems(chain: Sequence[Description], rows: Sequence[Ranked]) -> Ite
                 yield f"{place}: the lookup table {name!r} has {known[name]} keys, and {asked} are looked up"
 
 
-def interval_problems(
+def table_problems(
     chain: Sequence[Description], rows: Sequence[Ranked], lookups: Mapping[str, Lookup]
 ) -> Iterator[str]:
-    """Say which lookup tables hold something else than dates, where days are counted."""
+    """Say which lookup tables hold something else than dates or days, where those are asked for."""
     for place, call in calls(chain, rows):
-        for name in _tables_of_dates(call):
-            read = lookups.get(name)
-            wrong = sum(table_date(value) is None for value in read.rows.values()) if read is not None else 0
+        asked: list[tuple[str, Callable[[str], object], str, str]] = [
+            (name, table_date, "date", " YYYY-MM-DD") for name in _tables_of_dates(call)
+        ]
+        if call.name == "date_shift" and call.params.get("table"):
+            asked.append((str(call.params["table"]), _days, "number of days", ""))
+        for name, read, what, form in asked:
+            values = lookups[name].rows.values() if name in lookups else ()
+            wrong = sum(read(value) is None for value in values)
             if wrong:
-                what = "value that is no date" if wrong == 1 else "values that are no dates"
-                yield f"{place}: the lookup table {name!r} has {wrong} {what} YYYY-MM-DD"
+                said = f"value that is no {what}" if wrong == 1 else f"values that are no {what}"
+                yield f"{place}: the lookup table {name!r} has {wrong} {said}{form}"
 
 
 def calls(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[tuple[Place, Call]]:
@@ -158,6 +163,10 @@ def calls(chain: Sequence[Description], rows: Sequence[Ranked]) -> Iterator[tupl
             yield one.places["set"], value.call
 
 
+def _days(text: str) -> int | None:
+    return int(text) if is_days(text) else None
+
+
 def _fields(call: Call) -> tuple[Field, ...]:
     template = call.params.get("template")
     parts = template.parts if isinstance(template, Template) else ()
@@ -167,7 +176,7 @@ def _fields(call: Call) -> tuple[Field, ...]:
 def _tables_read(call: Call) -> Iterator[tuple[str, int]]:
     """Yield the lookup tables that a function reads, each with the number of keys that it looks up."""
     yield from ((field.argument, 1) for field in _fields(call) if field.name in ("lookup", "interval"))
-    if call.name in ("lookup", "date_interval"):
+    if call.name in ("lookup", "date_interval") or (call.name == "date_shift" and call.params.get("table")):
         yield str(call.params["table"]), len(attributes_of(call.params["by"])) or 1
 
 

@@ -134,7 +134,7 @@ class _Compilation:
     def compile(self) -> Compiled:
         self._problems += _row_problems(self._chain, self._rows)
         self._problems += checks.lookup_problems(self._chain, self._rows)
-        self._problems += checks.interval_problems(self._chain, self._rows, self._lookups)
+        self._problems += checks.table_problems(self._chain, self._rows, self._lookups)
         classes = frozenset().union(*(description.sop_classes for description in self._chain))
         unlisted = self._last(lambda said: said.unlisted.sop_class) or UnlistedClass.REJECT
         if self._base == Base.NONE and unlisted is UnlistedClass.REJECT and not classes:

@@ -102,6 +102,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
                     "microsoft repeats that tool's shift, and warns",
                 ),
                 "key": _KEY,
+                "table": Param(params.text, "", "name of a table of [tables] that holds days to move by"),
+                "by": Param(params.attribute, 0, "attribute that is looked up in it; left out: PatientID"),
                 "of": _OF,
             },
             _TIME_VRS,
@@ -367,13 +369,9 @@ def describe(name: str, given: Mapping[str, object]) -> tuple[Action, Call | Non
         raise ProfileError(*sorted(problems))
     if function.is_action:
         return function.action, None
-    return function.action, Call(name, MappingProxyType(_set(name, values)), function.apply)
-
-
-def _set(name: str, values: dict[str, object]) -> dict[str, object]:
     if name == "set":
         values["template"] = values.pop("value")
-    return values
+    return function.action, Call(name, MappingProxyType(values), function.apply)
 
 
 def is_compatible_only(call: Call) -> bool:

@@ -41,6 +41,13 @@ def table_date(text: str) -> date | None:
         return None
 
 
+def is_days(text: str) -> bool:
+    """Tell whether a cell holds whole days, with or without a sign."""
+    return (
+        text.removeprefix("-").removeprefix("+").isascii() and text.lstrip("+-").isdecimal() and len(text) < 8
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LookupSource:
     """What a profile says about a table: the file beside it, and which columns count."""

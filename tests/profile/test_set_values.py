@@ -209,3 +209,19 @@ def test_several_attributes_are_one_key_of_a_table(tmp_path: Path) -> None:
     ds = run(tmp_path, text + table, csv="id,date,new\n1CT1,20200101,A\n1CT1,20200131,B\n")
 
     assert ds.PatientID == "B"
+
+
+def test_dates_move_by_the_days_of_a_table(tmp_path: Path) -> None:
+    text = "[attributes]\nStudyDate = { do = 'date_shift', table = 'base' }\n"
+    text += "SeriesDate = { do = 'date_shift', table = 'base', by = 'Modality', of = 'StudyDate' }\n"
+
+    ds = run(tmp_path, text + TABLE, csv="id,day\n1CT1,-31\nCT,+1\n")
+
+    assert (ds.StudyDate, ds.SeriesDate) == ("20191231", "20200201")
+
+
+def test_a_table_of_days_with_something_else_is_an_error(tmp_path: Path) -> None:
+    text = f"[attributes]\nStudyDate = {{ do = 'date_shift', table = 'base' }}\n{TABLE}"
+
+    with pytest.raises(ProfileError, match="1 value that is no number of days"):
+        run(tmp_path, text, csv="id,day\n1CT1,1.5\n")

@@ -95,7 +95,7 @@ def dialect_of(script: Script) -> set[str]:
         if element.tag == _SOP_CLASS_UID and not element.action:
             found.add(RSNA)
         for call in _calls(element.action):
-            if call.is_bare and call.name in ctp_rsna.OWN_WORDS:
+            if ctp_rsna.is_own(call):
                 found.add(RSNA)
             elif not call.is_bare and call.name in _ONLY_CTP:
                 found.add(CTP)
@@ -328,7 +328,8 @@ class _Writing:
             elif empty:
                 why = f"{empty} rows without a replacement count as not there"
             if unfit:
-                what = "keys" if looked_up.keys else "dates month/day/year"
+                what = "numbers of days" if looked_up.days else "dates"
+                what = "keys" if looked_up.keys else what
                 why = "; ".join(
                     [*([why] if why else []), f"{unfit} rows with other {what} count as not there"]
                 )

@@ -166,6 +166,5 @@ _CALLS: Final[Mapping[str, Callable[[Action, Call], Written]]] = {**VALUES, **BR
 _WHY_NOT: Final = {
     "call": "a plug-in of CTP; write a function of your own in Python",
     "decrypt": "values are not decrypted into objects; deid-node decrypt shows them to who holds the key",
-    "rebasedate": "dates cannot be counted from an event; date_shift moves them by a fixed duration",
 }
 CTP_FUNCTIONS: Final = frozenset({*_CALLS, *FIELDS, *_FIXED, *_WHY_NOT, "always", "append"})

@@ -15,6 +15,7 @@ from typing import Final
 
 from deid_node.errors import ProfileError
 from deid_node.profile.imports.ctp_said import LookedUp
+from deid_node.profile.lookup import is_days, table_date
 from deid_node.profile.places import Place
 
 OLD, NEW = "old", "new"
@@ -69,6 +70,7 @@ def csv_of(rows: Mapping[str, str], looked_up: LookedUp) -> tuple[str, int]:
     for old, new in sorted(rows.items()):
         parts = [part.strip() for part in old.split("|")] if looked_up.keys else [old]
         new = _iso(new) if looked_up.dates and new else new
+        new = "" if looked_up.days and not is_days(new) else new
         if len(parts) == len(keys) and (new or not rows[old]):
             writer.writerow((*parts, new))
         else:
@@ -77,7 +79,10 @@ def csv_of(rows: Mapping[str, str], looked_up: LookedUp) -> tuple[str, int]:
 
 
 def _iso(text: str) -> str:
-    """Return a date month/day/year as ISO 8601 says, empty when it is none."""
+    """Return a date month/day/year, or YYYYMMDD, as ISO 8601 says; empty when it is none."""
+    day = table_date(text)
+    if day is not None:
+        return day.isoformat()
     found = _AMERICAN_DATE.fullmatch(text)
     try:
         return date(int(found[3]), int(found[1]), int(found[2])).isoformat() if found is not None else ""

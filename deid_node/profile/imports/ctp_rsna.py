@@ -6,15 +6,22 @@ An empty action keeps, and what is not listed is removed. Bare words stand for i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from deid_node.profile.imports import ctp_functions
 from deid_node.profile.imports.ctp_actions import Action
 from deid_node.profile.imports.ctp_functions import Call
+from deid_node.profile.imports.ctp_lookup import table_name
 from deid_node.profile.imports.ctp_said import NotSaid, Said
 from deid_node.profile.imports.draft import Written
+from deid_node.profile.lookup import table_date
 
 _ACCESSION_LENGTH: Final = 16
+_PATIENTS: Final = "ptid"
+_OFFSETS: Final = "dateoffset"
+_BASES: Final = "basedate"
+_EPOCH: Final = "19600101"
 
 
 def read(action: Action, text: str) -> Said:
@@ -65,9 +72,33 @@ def _age(action: Action, call: Call) -> Written:
 
 
 def _lookup(action: Action, call: Call) -> Written:
-    if "dateoffset" in call.argument(1).lower():
-        raise NotSaid("dates are not moved by days of a lookup table; write a date_shift")
-    return action.written([call])
+    kind = call.argument(1)
+    if kind.lower() == _PATIENTS:  # always by Patient ID, also for the name
+        call = replace(call, arguments=("PatientID", *call.arguments[1:]))
+    if kind.lower() != _OFFSETS:
+        return action.written([call])
+    if action.vr not in ("DA", "DT"):
+        raise NotSaid(f"dates are moved by {kind}, not VR {action.vr or 'UN'}")
+    action.said.looks_up(kind, days=True)
+    return {"do": "date_shift", "table": table_name(kind)}
+
+
+def _rebase(action: Action, call: Call) -> Written:
+    if action.vr not in ("DA", "DT"):
+        raise NotSaid(f"@rebasedate takes dates, not VR {action.vr or 'UN'}")
+    origin = table_date(call.argument(1) or _EPOCH)
+    if origin is None:
+        raise NotSaid("@rebasedate from something that is no date")
+    action.said.looks_up(_BASES, dates=True)
+    action.said.notes.append("the offset from the event (0012,0052) is not written")
+    return {"do": "date_interval", "table": _BASES, "by": "PatientID", "origin": origin.isoformat()}
+
+
+def is_own(call: Call) -> bool:
+    """Tell whether only RSNA's tool has such a call."""
+    if call.name in ("uid", "ptid", "acc"):
+        return call.is_bare
+    return call.name == "rebasedate" or (call.name == "lookup" and call.argument(1).lower() == _OFFSETS)
 
 
 WORDS: Final[dict[str, Callable[[Action, Call], Written]]] = {
@@ -77,5 +108,5 @@ WORDS: Final[dict[str, Callable[[Action, Call], Written]]] = {
     "hashdate": _date,
     "round": _age,
     "lookup": _lookup,
+    "rebasedate": _rebase,
 }
-OWN_WORDS: Final = frozenset({"uid", "ptid", "acc"})

@@ -15,12 +15,14 @@ class NotSaid(Exception):
 class LookedUp:
     """How a lookup table is read.
 
-    `keys` are the attributes that are the key together, none for one; `dates` when it holds dates.
+    `keys` are the attributes that are the key together, none for one; `dates` when it holds dates, `days`
+    when it holds numbers of days.
     `rejects` when a value without a row rejects the object.
     """
 
     keys: tuple[str, ...] = ()
     dates: bool = False
+    days: bool = False
     rejects: bool = field(default=True, compare=False)
 
 
@@ -39,7 +41,13 @@ class Said:
     lookups: dict[str, LookedUp] = field(default_factory=dict)
 
     def looks_up(
-        self, kind: str, keys: tuple[str, ...] = (), *, dates: bool = False, rejects: bool = True
+        self,
+        kind: str,
+        keys: tuple[str, ...] = (),
+        *,
+        dates: bool = False,
+        days: bool = False,
+        rejects: bool = True,
     ) -> None:
         """Note a key type that is looked up."""
-        self.lookups[kind] = LookedUp(keys, dates, rejects)
+        self.lookups[kind] = LookedUp(keys, dates, days, rejects)

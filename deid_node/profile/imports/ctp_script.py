@@ -23,6 +23,7 @@ _PRIVATE: Final = re.compile(
 )
 _MASK: Final = re.compile(r"([0-9A-Fa-fXx]{4}),?([0-9A-Fa-fXx]{4})")
 _CREATOR: Final = re.compile(r"[0-9A-Fa-f]{1,4}\s*,?\s*00\[[^\]]+\]")
+_ROOTS: Final = ("script", "anonymizer-script")
 _SAFE: Final = "safe"
 _GROUP: Final = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,4})")
 _PROPERTY: Final = re.compile(
@@ -123,7 +124,7 @@ class _XML:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         line = self.parser.CurrentLineNumber
-        if not self._open and name != "script":
+        if not self._open and name not in _ROOTS:
             raise ProfileError(f"{Place(self.file, line)}: the root element is {name!r}, not 'script'")
         self._open.append(_Open(name, attributes, line))
 

@@ -37,7 +37,7 @@ def _mark(pattern: str, kind: str, what: str) -> _Mark:
 
 
 _XML: Final = (
-    _mark(r"<script[\s>]", "ctp", "an anonymizer script of CTP or of RSNA's Anonymizer"),
+    _mark(r"<(?:anonymizer-)?script[\s>]", "ctp", "an anonymizer script of CTP or of RSNA's Anonymizer"),
     _mark(r"<(?:Configuration|Pipeline)[\s>]", "", "a configuration of CTP; import the script that its"
     " DicomAnonymizer names, from ctp"),
 )  # fmt: skip

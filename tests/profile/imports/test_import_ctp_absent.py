@@ -128,9 +128,7 @@ def test_days_are_counted_from_a_date_of_the_lookup_table(tmp_path: Path) -> Non
     assert (ds.ClinicalTrialTimePointID, ds.StudyDate) == ("10", "20000111")
     assert ds.ClinicalTrialTimePointDescription == "Day 10"
     assert result.lookups[0].text == "old,new\n1CT1,2004-01-09\n"
-    assert [one.why for one in result.left_out] == [
-        "1 rows with other dates month/day/year count as not there"
-    ]
+    assert [one.why for one in result.left_out] == ["1 rows with other dates count as not there"]
 
 
 def test_the_private_block_of_the_tool_is_written(tmp_path: Path) -> None:
