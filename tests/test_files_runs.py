@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -419,3 +420,60 @@ def test_a_private_list_that_is_there_is_not_replaced(tree: Path, tmp_path: Path
     assert status == ExitCode.CANNOT_CREATE
     assert listed.read_text() == "mine"
     assert not (tmp_path / "out").exists()
+
+
+# --- what a person sees ---------------------------------------------------------------------------
+
+
+def test_names_are_told_in_one_line_that_no_terminal_obeys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a\x1b[31mred\nb.txt").write_text("no object")
+    (source / os.fsdecode(b"\xff.txt")).write_text("no object")
+
+    main(["deidentify", str(source), str(tmp_path / "out")])
+
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "red" in line] == [
+        f"skipped: {source}/a\\x1b[31mred\\nb.txt: is not a DICOM file [not-dicom]"
+    ]
+    assert f"skipped: {source}/\\udcff.txt: is not a DICOM file [not-dicom]" in told
+
+
+def test_one_object_whose_name_is_no_text_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / os.fsdecode(b"\xff.dcm")
+    shutil.copy(CT, source)
+
+    assert main(["deidentify", str(source), str(tmp_path / "out.dcm")]) == ExitCode.OK
+    assert "\\udcff.dcm -> " in capsys.readouterr().out
+
+
+def test_it_is_told_when_the_result_and_not_the_input_is_the_trouble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["deidentify", str(CT), "/proc/there-is-no-such-folder/x.dcm"])
+    here = capsys.readouterr().err
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "dangling").symlink_to("nowhere")
+    main(["deidentify", str(tmp_path / "in"), str(tmp_path / "out")])
+    there = capsys.readouterr().err
+
+    assert "the result cannot be written (" in here
+    assert there.startswith(f"failed: {tmp_path}/in/dangling: No such file or directory [file-system]")
+
+
+def test_one_object_from_a_pipe_goes_to_one_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(CT.read_bytes()), daemon=True)
+    writer.start()
+
+    status = main(["deidentify", str(pipe), str(tmp_path / "out.dcm")])
+    writer.join(10)
+
+    assert status == ExitCode.OK
+    assert pydicom.dcmread(tmp_path / "out.dcm").PatientIdentityRemoved == "YES"

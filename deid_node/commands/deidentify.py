@@ -15,7 +15,7 @@ from deid_node.commands import run_options as options
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json, KeyFile, Profile
 from deid_node.commands.private_file import PrivateFile
-from deid_node.commands.terminal import complain, leave, print_json, say
+from deid_node.commands.terminal import complain, leave, plain, print_json, say
 
 if TYPE_CHECKING:
     from deid_node.engine.rewrite import Deidentifier
@@ -119,7 +119,7 @@ def _is_remote(path: str) -> bool:
 
 def _is_one(source: str) -> bool:
     """Tell whether an IN is one object; what s3:// names is known when it is listed."""
-    return source.startswith(("http://", "https://")) or (not _is_remote(source) and Path(source).is_file())
+    return source.startswith(("http://", "https://")) or not (_is_remote(source) or Path(source).is_dir())
 
 
 def _check_paths(sources: list[str], target: str) -> None:
@@ -269,14 +269,15 @@ def _is_told(outcome: str, counts: Counter[Any]) -> bool:
 
 
 def _tell(result: FileResult, *, single: bool) -> None:
+    source = plain(result.source)
     if not result.is_done:
         where = f" at {result.path}" if result.path else ""
-        complain(f"{result.outcome}: {result.source}: {result.reason}{where} [{result.code}]")
+        complain(f"{result.outcome}: {source}: {plain(result.reason)}{where} [{result.code}]")
     elif single:
-        say(f"{result.source} -> {result.target}")
+        say(f"{source} -> {plain(result.target)}")
     for finding in result.findings:
         where = f" at {finding.path}" if finding.path else ""
-        complain(f"{finding.level}: {result.source}: {finding.message}{where} [{finding.code}]")
+        complain(f"{finding.level}: {source}: {finding.message}{where} [{finding.code}]")
 
 
 def _as_json(result: FileResult) -> dict[str, Any]:

@@ -82,7 +82,11 @@ function filter() {
   });
   shown.textContent = count + ' of ' + rows.length;
 }
-form.addEventListener('input', filter);
+let waiting;
+form.addEventListener('input', () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(filter, rows.length > 1000 ? 150 : 0);
+});
 form.addEventListener('submit', event => event.preventDefault());
 document.addEventListener('keydown', event => {
   if (event.key === '/' && document.activeElement !== form.search) {

@@ -22,6 +22,11 @@ def complain(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def plain(name: object) -> str:
+    """Return a name from outside in one line, with nothing in it that a terminal would obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(name))
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON; paths, enums and dates become text."""
     json.dump(value, sys.stdout, indent=2, default=str)

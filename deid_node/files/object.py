@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from deid_node.files.web import WebError
 from deid_node.node.part10 import Part10, read_part10
 
 # Enough to find the dataset in without going back in a stream that cannot.
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _READ_BYTES: Final = (1 << 20) + 1024
 _USUAL_META_BYTES: Final = 4096
 _FIRST_ELEMENT: Final = 16  # bytes behind the file meta information that are looked at
@@ -79,9 +81,8 @@ class Work:
             reason = f"another object is called {error} already; it is not replaced"
             return FileResult(source.shown, Outcome.FAILED, code="exists", reason=reason)
         except OSError as error:
-            reason = f"{error.strerror or type(error).__name__}"
             code = "server" if isinstance(error, WebError) else "file-system"
-            return FileResult(source.shown, Outcome.FAILED, code=code, reason=reason)
+            return FileResult(source.shown, Outcome.FAILED, code=code, reason=_told(error, source))
         finally:
             if draft is not None:
                 draft.discard()
@@ -172,6 +173,13 @@ def _beginning(head: memoryview) -> Part10:
             if found.offset + _FIRST_ELEMENT <= _USUAL_META_BYTES:
                 return found
     return read_part10(BytesIO(head))
+
+
+def _told(error: OSError, source: Input) -> str:
+    """Return what went wrong, and whether it did while the result was written."""
+    told = error.strerror or type(error).__name__
+    elsewhere = error.filename is not None and str(error.filename) != str(source.shown)
+    return f"the result cannot be written ({told})" if elsewhere or error.errno in _NO_ROOM else told
 
 
 def _unchanged(source: Input, known: Known) -> FileResult:
