@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +25,7 @@ from deid_node.spool.spool import Spool
 
 _MR = "1.2.840.10008.5.1.4.1.1.4"
 _EXPLICIT = "1.2.840.10008.1.2.1"
+_MEMORY = Path("/dev/shm")
 _ROUNDS = 5
 _OBJECTS = 100
 _PIECE = bytes(128 * 1024)
@@ -31,9 +33,11 @@ _PIECE = bytes(128 * 1024)
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    opened = Spool.open(tmp_path / "spool", durable=False)
-    yield opened
-    opened.close()
+    """A spool in memory: what a disk takes for a file depends on what others removed from it a moment ago."""
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else tmp_path) as folder:
+        opened = Spool.open(Path(folder) / "spool", durable=False)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -366,7 +366,8 @@ class Rewrite:
             return self._enter_body(written, b[written.length + len(known.head) :], known)
         out = self._enter_body(written, b[written.length :])
         assert self._body is not None
-        series.expect_pixels(self._body.passed, facts)
+        if self._body.passed is not None:
+            series.expect_pixels(self._body.passed, facts)
         return out
 
     def _enter_body(self, written: Written, rest: bytes, known: Passed | None = None) -> Buffers:

@@ -232,7 +232,7 @@ class Series:
         series._cut()
         return series
 
-    def expect_pixels(self, passed: Passed | None, facts: Facts) -> None:
+    def expect_pixels(self, passed: Passed, facts: Facts) -> None:
         """Remember the Pixel Data behind the header of an object, with what describes it and varies."""
         varying = [tag for tag in DESCRIBING if tag in self.index and self.known[self.index[tag]].varies]
         self.described = [(tag, facts.raw(tag)) for tag in varying]

@@ -174,6 +174,43 @@ def test_an_object_of_another_series_or_patient_is_what_it_is_alone(name: str, f
     check(name, objects, form)
 
 
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=lambda form: form.name)
+def test_pixels_are_measured_by_the_object_that_has_them(form: Form) -> None:
+    objects = []
+    for ds, rows in zip(_slices(12), (40, 40, 40, 20, 80, 40, 40, 80, 20, 40, 40, 40), strict=True):
+        ds.Rows, ds.Columns, ds.BitsAllocated, ds.SamplesPerPixel = rows, 40, 16, 1
+        ds.PixelData = bytes(40 * 40 * 2)  # too many for 20 rows, too few for 80
+        objects.append(_bytes(ds, form))
+
+    check("basic", objects, form)
+
+
+def test_pixels_are_followed_by_what_is_behind_them_in_each_object() -> None:
+    padding, private = ((0xFFFCFFFC, "OB", b"Lee^Kim "), (0x7FE10010, "LO", b"ACME"))
+    tails = [b"", EXPLICIT.element(*private), EXPLICIT.element(*padding), b""]
+    objects = []
+    for number, ds in enumerate(_slices(16)):
+        ds.pop("DataSetTrailingPadding", None)
+        objects.append(_bytes(ds, EXPLICIT) + tails[number % 4])
+
+    check("hand", objects, EXPLICIT)
+
+
+def test_frames_lose_their_comments_in_every_object_of_a_series() -> None:
+    comment = b"\xff\xd8\xff\xfe\x00\x0aZABROWSK\xff\xda" + bytes(300)
+    start = EXPLICIT.element(0x7FE00010, "OB", length=UNDEFINED)
+    end = EXPLICIT.tag(0xFFFEE0DD) + EXPLICIT.long(0)
+    objects = []
+    for number, ds in enumerate(_slices(12)):
+        ds.pop("PixelData", None)
+        ds.pop("DataSetTrailingPadding", None)
+        frame = comment if number % 3 else bytes(308)
+        pixels = start + EXPLICIT.item() + EXPLICIT.item(frame) + end
+        objects.append(_bytes(ds, EXPLICIT) + (pixels if number != 7 else pixels[:-8]))
+
+    check("basic", objects, EXPLICIT)
+
+
 # --- objects made of bytes ------------------------------------------------------------------------------
 
 
