@@ -12,6 +12,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pynetdicom.dsutils import decode, encode
 
 import deid_node
@@ -119,6 +120,19 @@ def test_every_dataset_of_the_wheel_gives_what_its_file_gives() -> None:
             seen += 1
 
     assert seen > 30
+
+
+def test_a_dataset_in_a_transfer_syntax_that_pydicom_does_not_know_is_passed_on() -> None:
+    ds = read(MR)
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.8.1"  # Deflated Image Frame Compression, of 2024
+    ds.PixelData = encapsulate([bytes(200)])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+
+    out = pydicom.dcmread(io.BytesIO(content_of(deidentify(ds, key=KEY))))
+
+    assert out.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.8.1"
+    assert out.PixelData == ds.PixelData
 
 
 def test_a_dataset_is_not_changed() -> None:

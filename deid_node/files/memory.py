@@ -136,7 +136,13 @@ def _encoded(ds: Dataset) -> io.BytesIO:
     whole.preamble = bytes(128)
     stream = io.BytesIO()
     try:
-        whole.save_as(stream, implicit_vr=syntax == IMPLICIT_LITTLE, little_endian=syntax != EXPLICIT_BIG)
+        # Forced, since pydicom does not know every transfer syntax that the engine passes on.
+        whole.save_as(
+            stream,
+            implicit_vr=syntax == IMPLICIT_LITTLE,
+            little_endian=syntax != EXPLICIT_BIG,
+            force_encoding=True,
+        )
     except Exception:  # pydicom raises what it likes; its texts may quote values
         raise Malformed("the Dataset cannot be encoded in its transfer syntax") from None
     stream.seek(0)
