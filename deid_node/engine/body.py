@@ -510,7 +510,7 @@ class Body:
         if run.holds(b, self._subject.search):
             # The item in which something is found is rewritten, the others are not.
             frame.alike.forget()
-            self._singly = self._offset + run.end
+            self._singly = max(self._singly, self._offset + run.end)
             return 0 if run.own_items == 1 else self._known_run(frame, piece)
         self._budget.spend(run.elements, run.items)
         self._subject.kept += run.elements

@@ -57,7 +57,7 @@ class Shapes:
         self._bytes = 0
         self._candidates: dict[tuple[bytes | int, ...], int] = {}
 
-    def few_at(self, b: bytearray | memoryview, p: int, end: int) -> tuple[Shape, int] | None:
+    def few_at(self, b: bytes | bytearray | memoryview, p: int, end: int) -> tuple[Shape, int] | None:
         """Return the shape of the items at a position and where they end, after FEW at the latest.
 
         Args:
@@ -78,6 +78,8 @@ class Shapes:
         """
         if following - head > _LONGEST_ITEM or self._bytes >= _MOST_BYTES:
             return
+        if self.few_at(place.b, head, following) is not None:
+            return  # known, but an identifier may have stood in it
         budget = Budget(place.subject.budget.limits)  # what is read twice counts once
         parts: _Parts = []
         counts = _structure(place.b, place.elements, plan, place.encoding, budget, place.depth, parts)

@@ -9,6 +9,7 @@ import pytest
 from deid_node.engine.alike import Alike, Run
 from deid_node.engine.body import Body, _Frame
 from deid_node.engine.keys import Key, Pseudonyms
+from deid_node.engine.residual import Search
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Limits
 from deid_node.errors import Rejected
@@ -161,6 +162,24 @@ def test_a_run_is_written_from_the_piece_in_which_it_came(undefined: bool) -> No
             views += sum(len(buffer) for buffer in part.buffers if isinstance(buffer, memoryview))
 
     assert views > 0.7 * len(data)
+
+
+def test_a_name_in_every_frame_makes_each_be_searched_no_more_than_three_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[int] = []
+    holds = Run.holds
+
+    def watch(self: Run, b: bytearray | memoryview, search: Search) -> bool:
+        searched.append(self.own_items)
+        return holds(self, b, search)
+
+    monkeypatch.setattr(Run, "holds", watch)
+
+    frames = [frame(number, stack=b"12345678" if number < 20 else b"PLANTED ") for number in range(300)]
+    rewritten(dataset(frames), 1 << 20, STREAMED)
+
+    assert 200 < sum(searched) < 900
 
 
 def test_one_name_makes_no_difference_to_the_frames_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
