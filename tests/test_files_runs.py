@@ -6,7 +6,11 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from deid_node.engine.keys import Key
 from deid_node.errors import ConfigurationError
 from deid_node.files import MIRROR
 from deid_node.files.result import FileResult
+from tests.peers import wait_for
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 CT = FILES / "CT_small.dcm"
@@ -477,3 +482,22 @@ def test_one_object_from_a_pipe_goes_to_one_file(tmp_path: Path) -> None:
 
     assert status == ExitCode.OK
     assert pydicom.dcmread(tmp_path / "out.dcm").PatientIdentityRemoved == "YES"
+
+
+def test_an_interrupted_run_says_how_far_it_came_and_leaves_whole_results(tmp_path: Path) -> None:
+    source, target, index = tmp_path / "in", tmp_path / "out", tmp_path / "index"
+    source.mkdir()
+    shutil.copy(CT, source / "0.dcm")
+    for number in range(1, 2000):
+        (source / f"{number}.dcm").hardlink_to(source / "0.dcm")
+    words = [source, target, "--resume", index, "--workers", "2"]
+    command = [sys.executable, "-m", "deid_node", "deidentify", *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        wait_for(lambda: target.is_dir() and len(list(target.iterdir())) > 20, "results")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert re.fullmatch(r"Interrupted after \d+ of 2000\. Every result .*\n", told)
+    assert {path.suffix for path in target.iterdir()} == {".dcm"}
+    assert len({path.read_bytes() for path in target.iterdir()}) == 1

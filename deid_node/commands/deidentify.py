@@ -189,8 +189,17 @@ def _run_all(
     inputs = list(inputs_for(sources, target, run))
     run = replace(run, workers=max(1, min(run.workers, len(inputs))))
     job = run_of(deidentifier, target, run)
-    with _progress(deidentify_all(job, inputs, run.workers), len(inputs), show=show) as results:
-        return list(results)
+    done: list[FileResult] = []
+    try:
+        with _progress(deidentify_all(job, inputs, run.workers), len(inputs), show=show) as results:
+            done.extend(results)
+    except KeyboardInterrupt:
+        leave(
+            ExitCode.INTERRUPTED,
+            f"Interrupted after {len(done)} of {len(inputs)}. Every result that was written is whole; the "
+            "same command goes on, and with --resume it takes only what is left.",
+        )
+    return done
 
 
 @contextmanager
