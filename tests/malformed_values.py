@@ -39,7 +39,7 @@ def _fragments(*fragments: bytes, table: bytes = b"", end: bytes | None = None) 
 
 def encapsulated() -> Iterator[Case]:
     """Encapsulated Pixel Data: not ours to judge, but to be kept whole or refused."""
-    frame = b"\xff\xd8\xff\xda" + bytes(30) + b"\xff\xd9"
+    frame = b"\xff\xd8\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(22) + b"\xff\xd9"
     tail = EXPLICIT.element(0x7FE10011, "LO", b"behind")
     right = {
         "no offset table": _fragments(frame),
@@ -55,8 +55,9 @@ def encapsulated() -> Iterator[Case]:
     }
     for name, element in right.items():
         for rest in (b"", tail):
+            kept = element.replace(frame + b"behind", frame + bytes(6)).replace(frame + b"x", frame + b"\0")
             yield Case(f"{name}{' and a tail' * bool(rest)}", EXPLICIT.dataset(element, rest) if rest else
-                       EXPLICIT.dataset(element), JPEG, (), EXPLICIT.dataset(element) + rest)  # fmt: skip
+                       EXPLICIT.dataset(element), JPEG, (), EXPLICIT.dataset(kept) + rest)  # fmt: skip
     whole = EXPLICIT.dataset(_fragments(frame, frame))
     for length in range(len(whole) - 100, len(whole)):
         yield Case(f"encapsulated pixels cut at {length}", whole[:length], JPEG, BROKEN)

@@ -27,7 +27,7 @@ REPAIRS: Final = MappingProxyType[Repair, str](
         "character-set-spelling": "a misspelled character set was read as the one that can be meant",
         "uid-leading-zeros": "a UID with leading zeros was taken",  # PS3.5 9.1
         "surplus-pixels": "bytes behind the last native frame were cut",  # PS3.5 8.1.1
-        "frame-comments": "comments in compressed frames were blanked",
+        "frame-comments": "comments in compressed frames, or bytes behind an image, were blanked",
     }
 )
 ALL_REPAIRS: Final = frozenset(REPAIRS)

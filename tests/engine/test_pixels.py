@@ -115,7 +115,12 @@ def test_pixels_that_nothing_describes_are_kept(left_out: int) -> None:
 
 
 def _planted(frame: bytes) -> bytes:
-    """Return a frame with comments after its first marker (JPEG) or segment (JPEG 2000)."""
+    """Return a frame with comments wherever they may stand, and with what does not belong to it behind it.
+
+    After its first marker (JPEG) or segment (JPEG 2000), before each further scan or in the first tile-part.
+    """
+    frame = frame[: frame.rindex(b"\xff\xd9") + 2]
+    frame = _between(frame) + b"behind: " + _SECRET
     if frame[:2] == b"\xff\xd8":
         segments = [(0xFE, _SECRET), (0xE1, b"Exif\0\0" + _SECRET), (0xED, _SECRET * 50)]
         at = 2
@@ -124,6 +129,21 @@ def _planted(frame: bytes) -> bytes:
         at = 4 + struct.unpack_from(">H", frame, 4)[0]
     comments = b"".join(struct.pack(">BBH", 0xFF, mark, len(text) + 2) + text for mark, text in segments)
     return frame[:at] + comments + frame[at:]
+
+
+def _between(frame: bytes) -> bytes:
+    """Return a frame with comments behind its header."""
+    if frame[:2] == b"\xff\xd8":
+        comment = struct.pack(">BBH", 0xFF, 0xFE, len(_SECRET) + 2) + _SECRET
+        first = frame.index(b"\xff\xda") + 2
+        scans = frame[first:].replace(b"\xff\xda", comment + b"\xff\xda")  # no 0xFFDA is data there
+        last = b"" if b"\xff\xf7" in frame[:first] else comment  # CharLS wants EOI behind the last scan
+        return frame[:first] + scans[:-2] + last + scans[-2:]
+    comment = struct.pack(">BBH", 0xFF, 0x64, len(_SECRET) + 4) + b"\0\1" + _SECRET
+    at = frame.index(b"\xff\x90\0\x0a")
+    (length,) = struct.unpack_from(">I", frame, at + 6)
+    longer = struct.pack(">I", length + len(comment) if length else 0)
+    return frame[: at + 6] + longer + frame[at + 10 : at + 12] + comment + frame[at + 12 :]
 
 
 def _with_comments(content: bytes) -> bytes:
@@ -166,7 +186,7 @@ def test_frames_lose_their_comments_and_decode_to_the_same_pixels(name: str, pie
     assert np.array_equal(before.pixel_array, after.pixel_array)
 
 
-@pytest.mark.parametrize("process", ["+eb", "+ee", "+el", "+e1"])
+@pytest.mark.parametrize("process", ["+eb", "+ee", "+el", "+e1", "+es", "+ep"])
 def test_frames_that_dcmtk_encodes_decode_to_the_same_pixels_in_dcmtk(process: str, tmp_path: Path) -> None:
     source, encoded, cleaned = (tmp_path / name for name in ("source.dcm", "encoded.dcm", "cleaned.dcm"))
     source.write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
