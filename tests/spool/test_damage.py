@@ -191,6 +191,23 @@ def test_what_was_begun_is_finished_when_somebody_else_fills_the_disk(tmp_path: 
         spool.close()
 
 
+def test_entries_go_out_of_a_disk_that_is_full_to_the_brim_when_nothing_was_set_aside(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        spool = Spool.open(disk / "spool")
+        for number in range(100):
+            put(spool, number)
+        spool._room.relieve()  # it went in an earlier shortage
+        fill(disk)
+
+        for entry in spool.claim("a", 100):
+            spool.settle(entry, Delivered())
+        spool.flush()
+
+        assert spool.desk.queue() == []
+        assert spool.failed is None
+        spool.close()
+
+
 def test_a_file_over_the_limit_of_the_process_is_withdrawn(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path, durable=False)
     put(spool, 1)
