@@ -129,7 +129,9 @@ class Spool:
                 raise SpoolError(f"The spool {folder} cannot be opened: {error}. {hint}".strip()) from error
             undo.pop_all()
         room = Room(root_fd, water)
-        writer = Writer(conn, root_fd, durable=durable, relieve=room.relieve)
+        writer = Writer(
+            conn, root_fd, durable=durable, is_short=lambda: not room.is_left(), relieve=room.relieve
+        )
         spool = cls(folder, lock_fd, root_fd, writer, room, durable=durable, keep_s=keep_s, recovery=recovery)
         if not checked:
             spool._check_pages()

@@ -93,10 +93,24 @@ class Writer:
     """Commits work in groups. After a sync or commit that failed it takes nothing any more."""
 
     def __init__(
-        self, conn: sqlite3.Connection, root_fd: int, *, durable: bool, relieve: Callable[[], bool]
+        self,
+        conn: sqlite3.Connection,
+        root_fd: int,
+        *,
+        durable: bool,
+        is_short: Callable[[], bool],
+        relieve: Callable[[], bool],
     ) -> None:
-        """Write with `conn`; `relieve` makes some space on a full disk, if it can."""
+        """Write with `conn`.
+
+        Args:
+            is_short: tells whether the disk begins to be full.
+            relieve: makes some space on a full disk, if it can.
+        """
         self._conn = conn
+        self._is_short = is_short
+        self._was_short = False
+        self._log_is_new = False  # since the last commit
         self._relieve = relieve
         self._root_fd = root_fd
         self._durable = durable
@@ -183,6 +197,7 @@ class Writer:
             for work in group:
                 work.end()
             finished += group
+            self._prepare_for_shortage()
 
     def _sync_folders(self, group: list[Work[Any]]) -> None:
         for folder in {work.folder for work in group if work.folder is not None}:
@@ -246,13 +261,41 @@ class Writer:
             short = False
         if not short:
             self.fail(f"The ledger cannot be written ({type(error).__name__}).")
-        relieved = short and self._relieve()
+        relieved = short and (self._relieve() or self._retry_with_log_anew())
         again = [work for work in group if relieved or (short and work.patient)]
         told = SpoolError("The spool is short of space." if short else self.failed or "")
         for work in group:
             if work not in again:
                 work.end(told)
         self._queue.extendleft(reversed(again))
+
+    def _prepare_for_shortage(self) -> None:
+        """When the disk begins to be full, let the ledger take what it needs to go on without any more."""
+        self._log_is_new = False
+        was_short, self._was_short = self._was_short, self._is_short()
+        if self._was_short and not was_short:
+            self._begin_log_anew()
+
+    def _retry_with_log_anew(self) -> bool:
+        """Tell whether another try is worth it, as the log is free now; once until a commit."""
+        if self._log_is_new:
+            return False
+        self._log_is_new = self._begin_log_anew()
+        return self._log_is_new
+
+    def _begin_log_anew(self) -> bool:
+        """Move what is committed from the log of the ledger into its pages; tell whether the log is free.
+
+        SQLite does so after a commit. On a disk without a byte the log cannot grow, nothing is committed
+        any more, and what would free space, a delivery, waits for a commit. The log keeps its size.
+        """
+        try:
+            busy, frames, _ = self._conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error as error:
+            if not is_shortage(error):
+                self.fail(f"The ledger cannot be written ({type(error).__name__}).")
+            return False
+        return frames > 0 and not busy
 
 
 def _conclude(finished: list[Work[Any]]) -> None:
