@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from deid_node.errors import ConfigurationError, SpoolError
 
 MIN_KEY_BYTES: Final = 32
-_CACHED_UIDS: Final = 100_000
+_CACHED_UIDS: Final = 20_000
 _LONGEST_UID: Final = 64
 _BLOCK_BYTES: Final = 64  # of SHA-256
 
