@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,9 +26,11 @@ class Sample:
 class Watch:
     """Samples of one process and its spool."""
 
-    def __init__(self, pid: int, spool: Path) -> None:
+    def __init__(self, pid: int, spool: Path, began_with: int = 0) -> None:
+        """Begin to watch a process, before whose start so many objects were acknowledged."""
         self._process = psutil.Process(pid)
         self._spool = spool
+        self.began_with = began_with
         self.samples: list[Sample] = []
 
     def look(self, at_s: float, objects: int) -> None:
@@ -49,6 +52,12 @@ class Watch:
     def _under(self, name: str) -> list[Path]:
         return list((self._spool / name).rglob("*"))
 
+    def warm(self, objects: int) -> Watch:
+        """Return what was seen after so many objects: caches are full from then on."""
+        warm = copy.copy(self)
+        warm.samples = [one for one in self.samples if one.objects >= objects]
+        return warm
+
     def per_hour(self, name: str) -> float:
         """Return the slope of a field by least squares, per hour."""
         at, of = [one.at_s for one in self.samples], [getattr(one, name) for one in self.samples]
@@ -68,7 +77,7 @@ class Watch:
     @property
     def took_s(self) -> float:
         """How long was watched."""
-        return self.samples[-1].at_s - self.samples[0].at_s
+        return self.samples[-1].at_s - self.samples[0].at_s if self.samples else 0.0
 
     def __str__(self) -> str:
         lines = [f"watched for {self.took_s:.0f} s:"]

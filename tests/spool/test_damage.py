@@ -191,16 +191,25 @@ def test_what_was_begun_is_finished_when_somebody_else_fills_the_disk(tmp_path: 
         spool.close()
 
 
-def test_entries_go_out_of_a_disk_that_is_full_to_the_brim_when_nothing_was_set_aside(tmp_path: Path) -> None:
+def test_what_was_begun_is_finished_when_what_was_set_aside_is_taken_as_well(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "16m") as disk:
         spool = Spool.open(disk / "spool")
         for number in range(100):
             put(spool, number)
-        spool._room.relieve()  # it went in an earlier shortage
+        free = os.statvfs(disk)
+        (disk / "more").write_bytes(bytes(free.f_bavail * free.f_frsize - (1 << 20)))
+        wait_for(lambda: not spool.has_room(), "the disk begins to be full")
+        entries = spool.claim("a", 1)
+        fill(disk).rename(disk / "first")
+        spool._room.relieve()  # as an earlier shortage did
         fill(disk)
+        entries += spool.claim("a", 100)
 
-        for entry in spool.claim("a", 100):
+        for entry in entries:
             spool.settle(entry, Delivered())
+        for number in range(100, 120):
+            with pytest.raises(SpoolError):
+                put(spool, number)
         spool.flush()
 
         assert spool.desk.queue() == []
