@@ -302,6 +302,8 @@ class Lane:
         try:
             for entry, outcome in sender.deliver(frozenset(e.context for e in entries), parcels):
                 del open_entries[entry.id]
+                if sender.links:
+                    self._spool.lend(entry)
                 self._conclude(entry, outcome)
         except DeliveryError as error:
             why = str(error)

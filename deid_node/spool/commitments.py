@@ -87,7 +87,7 @@ class Commitments:
             lambda conn: report(conn, destination, transaction_uid, committed, failed, now, keeps)
         )
         reach("commitment-reported")
-        self._spool.files.remove(names)
+        self._spool.files.release(names)
         if known:
             self._spool.ring(destination)
         return known
@@ -111,7 +111,7 @@ class Commitments:
         """
         now, keeps = time.time(), self._spool.keeps
         count, names = self._spool.transact(lambda conn: release(conn, still_asked, now, keeps))
-        self._spool.files.remove(names)
+        self._spool.files.release(names)
         return count
 
     def kept(self, route: str, originals: Sequence[tuple[bytes, str]]) -> list[Kept]:

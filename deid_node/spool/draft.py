@@ -1,7 +1,8 @@
 """The bytes of one object on their way into the spool.
 
-Written once under a random name in `incoming`, hashed on the way by the writing thread, synced,
-renamed into `objects`, and only then named by the ledger. Whatever fails leaves no file behind.
+Written once, under a random name in `incoming` or into a file that is needed no more, hashed on the way
+by the writing thread, synced, renamed into `objects`, and only then named by the ledger. Whatever fails
+leaves no file behind.
 """
 
 from __future__ import annotations
@@ -27,13 +28,25 @@ Record = Callable[[ledger.Arrival, Deadline | None], Commit]
 _SMALL: Final = 4096
 _SMALL_TOGETHER: Final = 64 << 10
 _IOV_MAX: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_AGAIN: Final = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_NEW: Final = _AGAIN | os.O_CREAT | os.O_EXCL
 
 
 class Draft:
     """One object that is being received. Used by one thread; ends with `commit` or `discard`."""
 
-    __slots__ = ("_dataset_at", "_fail", "_fd", "_files", "_hash", "_name", "_record", "_size")
+    __slots__ = (
+        "_dataset_at",
+        "_fail",
+        "_fd",
+        "_files",
+        "_hash",
+        "_name",
+        "_path",
+        "_record",
+        "_size",
+        "_spare_bytes",
+    )
 
     def __init__(self, files: ObjectFiles, record: Record, fail: Callable[[str], None]) -> None:
         """For `Spool.draft`.
@@ -48,6 +61,8 @@ class Draft:
         self._fail = fail
         self._fd = -1
         self._name = ""
+        self._path = ""
+        self._spare_bytes = 0
         self._size = 0
         self._dataset_at = 0
         self._hash = ContentHash()
@@ -132,12 +147,25 @@ class Draft:
             return
         fd, self._fd = self._fd, -1
         os.close(fd)
-        self._files.unlink(f"incoming/{self._name}")
+        self._files.unlink(self._path)
 
     def _create(self) -> None:
         self._name = self._files.new_name()
-        self._fd = os.open(f"incoming/{self._name}", _FLAGS, 0o600, dir_fd=self._files.root_fd)
+        if not self._open_spare():
+            self._path = f"incoming/{self._name}"
+            self._fd = os.open(self._path, _NEW, 0o600, dir_fd=self._files.root_fd)
         reach("draft-created")
+
+    def _open_spare(self) -> bool:
+        spare = self._files.spares.take()
+        if spare is None:
+            return False
+        try:
+            self._fd = os.open(spare.path, _AGAIN, dir_fd=self._files.root_fd)
+        except OSError:  # somebody removed it
+            return False
+        self._path, self._spare_bytes = spare.path, spare.size
+        return True
 
     def _append(self, buffers: Buffers) -> None:
         if len(buffers) > 1:
@@ -152,13 +180,15 @@ class Draft:
             _write_all(self._fd, buffers[start : start + _IOV_MAX])
 
     def _finish_file(self) -> None:
-        """Sync, close, rename. A sync that failed is not tried again: the pages may be lost by then."""
+        """Cut, sync, close, rename. A sync that failed is not tried again: the pages may be lost by then."""
         files, name = self._files, self._name
+        if self._spare_bytes > self._size:
+            os.ftruncate(self._fd, self._size)
         if files.durable:
             reach("before-sync")
             os.fdatasync(self._fd)
         reach("after-sync")
-        os.rename(f"incoming/{name}", place(name), src_dir_fd=files.root_fd, dst_dir_fd=files.root_fd)
+        os.rename(self._path, place(name), src_dir_fd=files.root_fd, dst_dir_fd=files.root_fd)
         fd, self._fd = self._fd, -1
         files.written.note(name, fd)
         os.close(fd)

@@ -42,15 +42,17 @@ class Commit(NamedTuple):
 class Entry:
     """One object on its way to one destination, claimed for one attempt.
 
-    `path` is the file with file meta information; the dataset starts at `offset` and is
-    `length` bytes long. `digest` is of the whole file (see `content`). `attempt` counts from 1 and
-    was committed before this value existed. `attributes` are de-identified (0xGGGGEEEE to text).
+    `object` is the random name of its file in the spool, and `path` that file, with file meta information:
+    the dataset starts at `offset` and is `length` bytes long. `digest` is of the whole file (see `content`).
+    `attempt` counts from 1 and was committed before this value existed. `attributes` are de-identified
+    (0xGGGGEEEE to text).
     """
 
     id: int
     item: int
     destination: str
     route: str
+    object: str
     path: str
     offset: int
     length: int

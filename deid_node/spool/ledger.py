@@ -249,6 +249,7 @@ def entry_of(row: Sequence[Any], objects: str) -> Entry:
         item=row[1],
         destination=row[2],
         route=row[3],
+        object=name,
         path=f"{objects}/{name[:2]}/{name}.dcm",
         offset=dataset_at,
         length=size - dataset_at,

@@ -10,6 +10,7 @@ from typing import Final
 
 from deid_node.spool.content import former_digest_of
 from deid_node.spool.recovery import OBJECTS, place
+from deid_node.spool.spares import Spares
 from deid_node.spool.written import Written
 
 _PER_FOLDER: Final = 2048
@@ -26,7 +27,8 @@ class ObjectFiles:
         """Look after the folder with this descriptor; `durable` syncs what is made in it."""
         self.root_fd = root_fd
         self.durable = durable
-        self.written = Written()
+        self.written = Written(root_fd)
+        self.spares = Spares(root_fd)
         self._naming = threading.Lock()
         self._prefix = ""
         self._names_left = 0
@@ -59,10 +61,13 @@ class ObjectFiles:
         finally:
             os.close(fd)
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove the files of objects that nothing needs any more."""
+    def release(self, names: Iterable[str]) -> None:
+        """Give up the files of objects that nothing needs any more, as their durable rows say."""
         for name in names:
-            self.unlink(place(name))
+            size = self.written.own_size(name)
+            self.written.forget(name)
+            if size is None or not self.spares.keep(place(name), size):
+                self.unlink(place(name))
 
     def unlink(self, path: str) -> None:
         """Remove a file of the spool; one that cannot be removed is an orphan for the next start."""

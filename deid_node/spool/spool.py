@@ -38,6 +38,7 @@ from deid_node.spool.recovery import (
     sealed_files,
 )
 from deid_node.spool.room import Room, Water
+from deid_node.spool.spares import SPARE, remove_spares
 from deid_node.spool.writer import Work, Writer
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class Spool:
         folder = folder.absolute()
         with contextlib.ExitStack() as undo:
             try:
-                for made in (folder, folder / INCOMING, folder / OBJECTS, folder / SEALED):
+                for made in (folder, *(folder / name for name in (INCOMING, OBJECTS, SEALED, SPARE))):
                     made.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock_fd = lock(folder)
                 undo.callback(os.close, lock_fd)
@@ -120,6 +121,7 @@ class Spool:
                         "is gone. Put it back, or a backup of it with `deid-node restore`."
                     )
                 schema.migrate(conn)
+                remove_spares(root_fd)
                 checked = schema.check_pages(conn, limit_s=_CHECK_S)
                 recovery = recover(str(folder), root_fd, conn, now=time.time(), max_pause_s=max_pause_s)
                 if durable:
@@ -148,7 +150,10 @@ class Spool:
 
     def has_room(self) -> bool:
         """Whether there is room for a new object."""
-        return self._room.is_left()
+        if self._room.is_left():
+            return True
+        self.files.spares.clear()
+        return False
 
     @property
     def turns_away(self) -> bool:
@@ -164,6 +169,7 @@ class Spool:
         if self._writer.failed is not None:
             raise SpoolError(self._writer.failed)
         if not self._room.wait():
+            self.files.spares.clear()
             raise SpoolError("The file system of the spool has no room for new objects.")
         return Draft(self.files, self._record, self.fail)
 
@@ -182,7 +188,11 @@ class Spool:
 
     def is_as_written(self, entry: Entry) -> bool:
         """Whether this process wrote the file a short while ago and nobody has written to it since."""
-        return self.files.written.holds(entry.path)
+        return self.files.written.holds(entry.object)
+
+    def lend(self, entry: Entry) -> None:
+        """Take note that a link to the file of an entry may have been handed out."""
+        self.files.written.lend(entry.object)
 
     def settle(self, entry: Entry, outcome: Outcome) -> None:
         """Write down what became of a claimed entry, soon; `flush` waits for it.
@@ -195,7 +205,7 @@ class Spool:
         def after(name: str | None) -> None:
             if name is not None:
                 reach("after-purge-row")
-                self.files.unlink(place(name))
+                self.files.release([name])
 
         self._writer.post(
             Work(
@@ -243,7 +253,7 @@ class Spool:
         count, names = self._writer.run(
             Work(lambda conn: handing.reroute(conn, destination, to, why, limit, now, keeps))
         )
-        self.files.remove(names)
+        self.files.release(names)
         if count:
             self.ring(to)
         return count
@@ -257,7 +267,7 @@ class Spool:
         """Remove the files that were kept for long enough after their last delivery."""
         before = time.time() - self._keep_s
         names = self._writer.run(Work(lambda conn: ledger.purge(conn, before, _AT_A_TIME)))
-        self.files.remove(names)
+        self.files.release(names)
         return len(names)
 
     def prune(self, older_than_s: float) -> int:
@@ -296,6 +306,7 @@ class Spool:
         self._closed = True
         self._writer.post(Work(lambda conn: conn.execute("DELETE FROM outage")))
         self._writer.close()
+        self.files.spares.clear()
         os.close(self.root_fd)
         os.close(self._lock_fd)
 

@@ -18,6 +18,7 @@ import pytest
 
 from deid_node.spool import draft as draft_module
 from deid_node.spool import object_files as files_module
+from deid_node.spool import spares as spares_module
 from deid_node.spool import writer as writer_module
 
 PAGE = 4096
@@ -54,7 +55,7 @@ class SimulatedDisk:
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand between the spool and the system from now on."""
         system = _Recording(self)
-        for module in (draft_module, files_module, writer_module):
+        for module in (draft_module, files_module, spares_module, writer_module):
             monkeypatch.setattr(module, "os", system)
 
         def reach(name: str) -> None:
@@ -68,10 +69,10 @@ class SimulatedDisk:
     def crash(self, cut: int, chance: random.Random, target: Path) -> None:
         """Make in `target` what the disk may hold when the power fails after `cut` events."""
         names: dict[str, int] = {}
-        folders = {"", "incoming", "objects"}
+        folders = {"", "incoming", "objects", "spare"}
         loose: dict[str, list[tuple[str, str, int]]] = {}
         synced: dict[int, bytearray] = {}
-        unsynced: dict[int, list[tuple[int, bytes]]] = {}
+        unsynced: dict[int, list[tuple[int, bytes | None]]] = {}
         ledger = b""
         for event in self.events[:cut]:
             folder = os.path.dirname(event.path)
@@ -80,6 +81,8 @@ class SimulatedDisk:
                     loose.setdefault(folder, []).append((event.what, event.path, event.inode))
                 case "write":
                     unsynced.setdefault(event.inode, []).append((event.offset, event.data))
+                case "cut":
+                    unsynced.setdefault(event.inode, []).append((event.offset, None))
                 case "sync-file":
                     for offset, data in unsynced.pop(event.inode, []):
                         _put(synced.setdefault(event.inode, bytearray()), offset, data)
@@ -94,6 +97,10 @@ class SimulatedDisk:
                     _change(names, folders, change)
         for inode, writes in unsynced.items():
             for offset, data in writes:
+                if data is None:
+                    if chance.random() < 0.5:
+                        _put(synced.setdefault(inode, bytearray()), offset, None)
+                    continue
                 for start in range(0, len(data), PAGE):
                     if chance.random() < 0.5:
                         content = synced.setdefault(inode, bytearray())
@@ -106,7 +113,10 @@ class SimulatedDisk:
         (target / "ledger.sqlite").write_bytes(ledger)
 
 
-def _put(content: bytearray, offset: int, data: bytes) -> None:
+def _put(content: bytearray, offset: int, data: bytes | None) -> None:
+    if data is None:
+        del content[offset:]
+        return
     if len(content) < offset:
         content.extend(bytes(offset - len(content)))
     content[offset : offset + len(data)] = data
@@ -139,6 +149,9 @@ class _Recording:
             disk._inodes[fd] = disk._names[path] = inode
             disk._sizes[fd] = 0
             disk.events.append(Event("make", path, inode))
+        elif flags & os.O_WRONLY and "dir_fd" in options:  # a spare file, written again
+            disk._inodes[fd] = disk._names[path]
+            disk._sizes[fd] = 0
         elif flags & os.O_DIRECTORY and "dir_fd" in options:
             disk._folders[fd] = path
         return fd
@@ -150,6 +163,10 @@ class _Recording:
         disk.events.append(Event("write", inode=disk._inodes[fd], offset=disk._sizes[fd], data=data))
         disk._sizes[fd] += written
         return written
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
+        self._disk.events.append(Event("cut", inode=self._disk._inodes[fd], offset=size))
 
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)

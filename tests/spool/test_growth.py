@@ -44,9 +44,10 @@ def spools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Spool
 
 
 def timed(deed: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    """Return the CPU seconds of all threads: others use the machine, too."""
+    begun = time.process_time()
     deed()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def test_an_object_costs_the_same_with_a_long_history(spools: dict[str, Spool]) -> None:
@@ -56,9 +57,9 @@ def test_an_object_costs_the_same_with_a_long_history(spools: dict[str, Spool]) 
     def pass_through(spool: Spool, first: int) -> None:
         for number in range(first, first + AT_A_TIME):
             put(spool, number, content=b"x" * 512, attributes={STUDY: f"2.25.{10**30}"})
-        begun = time.perf_counter()
+        begun = time.process_time()
         entries = spool.claim("a", AT_A_TIME)
-        claims.append(time.perf_counter() - begun)
+        claims.append(time.process_time() - begun)
         assert len(entries) == AT_A_TIME
         for entry in entries:
             spool.settle(entry, Delivered())

@@ -13,6 +13,7 @@ from deid_node.delivery.lane import Lane
 from deid_node.delivery.policy import DestinationPolicy
 from deid_node.delivery.template import PathTemplate
 from deid_node.spool import DeliveryState, Spool
+from deid_node.spool.recovery import place
 from deid_node.spool.written import Written
 from tests.peers import wait_for
 from tests.spool.disks import small_disk
@@ -58,16 +59,19 @@ def test_after_a_restart_no_file_counts_as_written_by_this_process(tmp_path: Pat
 
 
 def test_only_the_last_files_are_remembered(tmp_path: Path) -> None:
-    written = Written()
-    paths = [tmp_path / f"{number}.dcm" for number in range(3000)]
+    root_fd = os.open(tmp_path, os.O_RDONLY)
+    written = Written(root_fd)
+    paths = [tmp_path / place(f"{number:04}") for number in range(3000)]
     for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
         fd = os.open(path, os.O_RDONLY)
         written.note(path.stem, fd)
         os.close(fd)
 
-    remembered = [written.holds(str(path)) for path in paths]
+    remembered = [written.holds(path.stem) for path in paths]
 
+    os.close(root_fd)
     assert 1000 < sum(remembered) < 2500
     assert all(remembered[-1000:])
 
