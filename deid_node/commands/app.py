@@ -14,6 +14,7 @@ from deid_node.commands import (
     profile,
     quarantine,
     queue,
+    running,
     sealed,
     serve,
     spool,
@@ -37,6 +38,7 @@ app.command("decrypt")(decrypt.decrypt)
 app.command("send")(peers.send)
 app.command("echo")(peers.echo)
 app.command("status")(queue.status)
+app.command("settings")(running.settings)
 app.add_typer(queue.app, name="queue")
 app.add_typer(sealed.app, name="sealed")
 app.add_typer(quarantine.app, name="quarantine")

@@ -20,6 +20,7 @@ import structlog
 from deid_node.dimse.association import Acceptor
 from deid_node.dimse.memory import MemoryBudget, default_budget
 from deid_node.errors import ConfigurationError
+from deid_node.log import describe
 from deid_node.node.banner import banner
 from deid_node.node.commitment import make_commitment
 from deid_node.node.deposits import Depositor
@@ -33,6 +34,7 @@ from deid_node.node.peers import Peers
 from deid_node.node.procedures import compile_procedures
 from deid_node.node.records import Records
 from deid_node.node.routes import Routes
+from deid_node.node.running import RunningFile
 from deid_node.node.sealed_lane import SealedLane
 from deid_node.node.service_manager import ServiceManager
 from deid_node.node.steady import open_steady
@@ -91,6 +93,7 @@ class Node:
         self._tls: ssl.SSLContext | None = None
         self._acceptor: Acceptor | None = None
         self._tables = TableWatch()
+        self._in_force = RunningFile(loaded.settings.state, loaded.file)
 
     def start(self) -> None:
         """Start everything, and return when associations are accepted.
@@ -168,8 +171,10 @@ class Node:
             acceptor = self._acceptor = make_acceptor(settings, self._intake, memory, self._tls)
             acceptor.start()
             started.callback(acceptor.stop, settings.stop_limit_s)
+            started.callback(self._in_force.remove)
             self._running = started.pop_all()
         records.started(settings.state)
+        self._tell_in_force("start")
         _LOG.info(
             "node.started",
             ae_title=settings.ae_title,
@@ -272,6 +277,14 @@ class Node:
         _LOG.info("node.reloaded", how=how, routes=[route.name for route in routes])
         profiles = {route.name: route.procedure.digest for route in routes}
         self._records.tell("reloaded", how=how, routes=list(profiles), profiles=list(profiles.values()))
+        self._tell_in_force(how)
+
+    def _tell_in_force(self, how: str) -> None:
+        """Let other processes read what is in force; a full disk is no reason not to run."""
+        try:
+            self._in_force.write(self.settings, self.procedures, self.address[1], how)
+        except OSError as error:
+            _LOG.warning("node.settings_not_told", **describe(error))
 
     def watch_for_faults(self) -> None:
         """Find out over which object an earlier process died, and watch this one; before `start`.
