@@ -31,7 +31,7 @@ ODD: Final = 0x80
 # What the reader of an element header has to do next.
 SHORT, LONG, IMPLICIT, DELIMITER = range(4)
 
-_REMEMBERED: Final = 50_000
+_REMEMBERED: Final = 100_000  # as many as one dataset may hold, 170 bytes each
 # For the bytes of each VR: as they stand in a code, and what the reader has to do next.
 _FORMS: Final = {
     vr.encode(): (int.from_bytes(vr.encode(), "big"), LONG if vr in LONG_VRS else SHORT)

@@ -341,7 +341,7 @@ def test_private_attributes_without_end_do_not_fill_the_memory(
 
     assert outputs == {_EMPTY}
     assert all(len(plan.entries) <= 100_000 for plan in shared.plans._plans.values())
-    assert len(EXPLICIT_LITTLE.shapes) < 60_000
+    assert len(EXPLICIT_LITTLE.shapes) < 110_000
 
 
 def test_one_deidentifier_serves_all_encodings() -> None:
