@@ -95,7 +95,7 @@ def test_random_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path,
 
         wait_for(is_delivered, "everything is delivered", 120 + 2 * KILLS)
         status = desk.status()
-        audit = "".join(path.read_text() for path in (home / "state" / "audit").glob("*.jsonl"))
+    audit = "".join(path.read_text() for path in (home / "state" / "audit").glob("*.jsonl"))
     acknowledged = [int(file.stem) for modality in modalities for file in modality.acknowledged]
     there = Counter(number_in(file) for file in node.stored())
     asked = Counter(down.stored)
