@@ -16,7 +16,8 @@ from deid_node.engine.dummies import dummy, empty
 from deid_node.engine.encoding import LONG_VRS, ODD, vr_in
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.pixels import PIXEL_TAGS, KeptPixels, is_kept
-from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import KEEP, Decision, Entry, Plan
 from deid_node.engine.scan import Element
 from deid_node.engine.sequences import Sequence
 from deid_node.engine.values import ValueFunction, asks_others, value_function

@@ -26,7 +26,8 @@ from deid_node.engine.encoding import (
 )
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.pixels import DESCRIBING, PIXEL_DATA, KeptPixels, is_kept
-from deid_node.engine.plan import Entry, Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import Entry, Plan
 from deid_node.engine.private_list import Listed
 from deid_node.engine.scan import Budget, Element, Incomplete, scan
 from deid_node.engine.searched import rewrite_searched
@@ -562,7 +563,7 @@ class Body:
             new = rewrite_searched(frame.plan, place, level.elements, start, stop)
             self._out.append(b if new is None else frame.encoding.item(b"".join(new)))
             if new is None:
-                frame.plan.shapes.learn(place, frame.plan, 0, stop, following)
+                frame.plan.shapes.learn(place, frame.plan.entries, 0, stop, following)
         frame.runs, frame.usual = False, following
         self._consume(following)
 

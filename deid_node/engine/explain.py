@@ -16,7 +16,8 @@ from deid_node.engine.actions import compile_rule, path_of
 from deid_node.engine.deidentified import Summary
 from deid_node.engine.encoding import Encoding, encoding_of, vr_in
 from deid_node.engine.keys import Pseudonyms
-from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans, PrivateCreator
+from deid_node.engine.place import Place
+from deid_node.engine.plan import KEEP, Decision, Entry, Plan, Plans, PrivateCreator
 from deid_node.engine.rewrite import Deidentifier
 from deid_node.engine.scan import Budget, Element, Limits, scan
 from deid_node.engine.sequences import Sequence

@@ -12,13 +12,15 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from deid_node.engine.charset import is_misspelled, known_terms
 from deid_node.engine.deidentified import Buffers, Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.heading import DEIDENTIFICATION_METHOD
-from deid_node.engine.plan import Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import Plan
+from deid_node.engine.prepared import Prepared
 from deid_node.engine.result_checks import findings_in
 from deid_node.engine.scan import Budget, Element, scan
 from deid_node.engine.series import SOP_CLASS_UID, SOP_INSTANCE_UID, Series, inserted_text, value_after
@@ -28,9 +30,6 @@ from deid_node.errors import Excluded, Malformed, Mismatch, Rejected
 from deid_node.profile.conditions import Values
 from deid_node.profile.procedure import Dummies, Gate, Level, Validation
 from deid_node.standard.dictionary import keyword_of
-
-if TYPE_CHECKING:
-    from deid_node.engine.rewrite import Deidentifier
 
 _STRUCTURE: Final = {SPECIFIC_CHARACTER_SET: "CS", SOP_CLASS_UID: "UI", SOP_INSTANCE_UID: "UI"}
 _OURS: Final = "deid_node: "
@@ -78,12 +77,10 @@ class Written(NamedTuple):
 class HeaderWriter:
     """Writes the header of one object."""
 
-    def __init__(
-        self, deidentifier: Deidentifier, encoding: Encoding, budget: Budget, arrival: Arrival
-    ) -> None:
+    def __init__(self, prepared: Prepared, encoding: Encoding, budget: Budget, arrival: Arrival) -> None:
         """Prepare for an object in an encoding."""
-        self._deidentifier = deidentifier
-        self._procedure = deidentifier.procedure
+        self._prepared = prepared
+        self._procedure = prepared.procedure
         self._encoding = encoding
         self._budget = budget
         self._arrival = arrival
@@ -98,14 +95,14 @@ class HeaderWriter:
         subject = self._subject_of(Facts(header, elements, self._encoding, self._budget))
         _check_structure(subject.facts, self._budget)
         sop_class_uid = self._check_identity(subject.facts)
-        gate_values = {tag: subject.facts.values(tag) for tag in self._deidentifier.gate_tags}
+        gate_values = {tag: subject.facts.values(tag) for tag in self._prepared.gate_tags}
         self._check_gates(subject.facts, gate_values)
         self._check_same_values(gate_values)
         subject.gates = self._late_gates(subject.facts, gate_values)
         self._validate(procedure.validations, subject.facts.values, subject)
-        table = self._deidentifier.table_for(sop_class_uid, self._holding(subject.facts))
+        table = self._prepared.table_for(sop_class_uid, self._holding(subject.facts))
         subject.spared = spared(procedure, table)
-        plan = self._deidentifier.plans.plan(table, self._encoding)
+        plan = self._prepared.plans.plan(table, self._encoding)
         place = Place(header, elements, self._encoding, subject)
         inserts = self._inserts(plan, place)
         new_uid = self._value_after(SOP_INSTANCE_UID, plan, place, inserts)
@@ -116,16 +113,14 @@ class HeaderWriter:
         out = _composed(plan, place, inserts)
         chosen = plan
         if subject.search.finds(out):
-            chosen = self._deidentifier.plans.plan(table, self._encoding, guard=True)
+            chosen = self._prepared.plans.plan(table, self._encoding, guard=True)
             subject.forget_counts()
             out = _composed(chosen, place, inserts)
         counts = subject.counts
-        attributes = {
-            tag: self._value_after(tag, chosen, place, inserts) for tag in self._deidentifier.capture
-        }
+        attributes = {tag: self._value_after(tag, chosen, place, inserts) for tag in self._prepared.capture}
         self._check_result(out, place, sop_class_uid)
         if chosen is plan:
-            self._deidentifier.remember(self._encoding, plan, place, inserts, gate_values, attributes)
+            self._prepared.remember(self._encoding, plan, place, inserts, gate_values, attributes)
         subject.counts = counts
         after = elements[-1][0] | 0xFFFF if elements else -1
         return Written(out, sop_class_uid, new_uid, attributes, plan, place, len(header), after)
@@ -165,18 +160,18 @@ class HeaderWriter:
         )
 
     def _subject_of(self, facts: Facts) -> Subject:
-        deidentifier = self._deidentifier
+        prepared = self._prepared
         return Subject(
-            deidentifier.procedure,
-            deidentifier.pseudonyms,
+            prepared.procedure,
+            prepared.pseudonyms,
             facts,
             self._budget,
             self._arrival.origin,
             self._arrival.today,
             self._arrival.time_of_day,
-            deidentifier.secrets,
-            deidentifier.tables,
-            known=deidentifier.known,
+            prepared.secrets,
+            prepared.tables,
+            known=prepared.known,
         )
 
     # --- checks -------------------------------------------------------------------------------
@@ -213,7 +208,7 @@ class HeaderWriter:
 
     def _late_gates(self, facts: Facts, values: Mapping[int, tuple[str, ...]]) -> LateGates | None:
         """Return what asks the gates again when one of their attributes stands after the header."""
-        tags = self._deidentifier.gate_tags
+        tags = self._prepared.gate_tags
         if not tags:
             return None
         known = dict(values)
@@ -227,7 +222,7 @@ class HeaderWriter:
 
     def _check_same_values(self, values: Mapping[int, tuple[str, ...]]) -> None:
         """Refuse an object whose value differs from that of the objects before it (row GC-12)."""
-        first = self._deidentifier.same_values
+        first = self._prepared.same_values
         for tag in self._procedure.same_value:
             for value in values[tag]:
                 if first.setdefault(tag, value) != value:
@@ -277,7 +272,7 @@ class HeaderWriter:
         inserts = self._set_values(place)
         for tag, uid in procedure.forced_uids.items():
             inserts[tag] = self._encoding.element(tag, "UI", uid.encode())
-        inserts.update(self._deidentifier.stamps(self._encoding, self._former_methods(plan, place)))
+        inserts.update(self._prepared.stamps(self._encoding, self._former_methods(plan, place)))
         return inserts
 
     def _set_values(self, place: Place) -> dict[int, bytes]:

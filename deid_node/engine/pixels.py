@@ -11,7 +11,8 @@ from typing import Final
 
 from deid_node.engine.codestream import Comments
 from deid_node.engine.encoding import SEQUENCE_END, Encoding, vr_in
-from deid_node.engine.plan import KEEP, Entry, Place
+from deid_node.engine.place import Place
+from deid_node.engine.plan import KEEP, Entry
 from deid_node.engine.scan import Element
 from deid_node.errors import Malformed
 from deid_node.standard.dictionary import keyword_of

@@ -10,7 +10,8 @@ from __future__ import annotations
 from deid_node.engine.actions import compile_rule, path_of
 from deid_node.engine.deidentified import PrivateElement
 from deid_node.engine.encoding import vr_in
-from deid_node.engine.plan import KEEP, Decision, Entry, Place, Plan, Plans
+from deid_node.engine.place import Place
+from deid_node.engine.plan import KEEP, Decision, Entry, Plan, Plans
 from deid_node.engine.scan import Element, Incomplete
 from deid_node.engine.sequences import Sequence
 from deid_node.engine.shown import shown

@@ -15,7 +15,7 @@ from deid_node.engine.charset import decode
 from deid_node.engine.deidentified import Finding
 from deid_node.engine.encoding import Encoding, vr_in
 from deid_node.engine.nested import encoding_within, is_sequence, items
-from deid_node.engine.plan import Place
+from deid_node.engine.place import Place
 from deid_node.engine.scan import Budget, Element
 from deid_node.profile.procedure import Checks, Level
 from deid_node.profile.protected import value_problem

@@ -8,165 +8,36 @@ UIDs, stamps, new file meta information, residual check, exclusion of the result
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, time
 from types import MappingProxyType
 from typing import Final
 
-from deid_node.engine.actions import compile_rule
 from deid_node.engine.body import Body, Passed
 from deid_node.engine.deflated import Deflated
 from deid_node.engine.deidentified import Buffers, Deidentified, Heading, PrivateElement, Summary
 from deid_node.engine.encoding import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Encoding, encoding_of
 from deid_node.engine.header import Arrival, HeaderWriter, Written
-from deid_node.engine.heading import heading_of, stamps
-from deid_node.engine.identity import Known
-from deid_node.engine.keys import Pseudonyms
+from deid_node.engine.heading import heading_of
 from deid_node.engine.original import Original, original_of
 from deid_node.engine.outer_names import veiled
-from deid_node.engine.plan import Place, Plan, Plans
+from deid_node.engine.prepared import RELEASE_HUGE, Prepared
 from deid_node.engine.scan import Budget, Element, Incomplete, Limits, scan, too_many_elements
-from deid_node.engine.series import RELEASE, SOP_INSTANCE_UID, Series
+from deid_node.engine.series import RELEASE, SOP_INSTANCE_UID
 from deid_node.engine.subject import Subject
 from deid_node.errors import LimitExceeded, Malformed
-from deid_node.profile.procedure import Procedure, Table
 
-# With a huge header what comes after the patient, study and request groups is not waited for.
 _HUGE_HEADER: Final = 4 << 20
-_RELEASE_HUGE: Final = 0x00410000
 # Bytes of a piece that are looked at in one go while the header is read: pixels need not be copied.
 _STEP: Final = 16 << 10
-_KNOWN_STAMPS: Final = 256
-_LONGEST_METHODS: Final = 1024  # characters; longer ones are a sender's choice and are not remembered
-_KNOWN_VARIANTS: Final = 64
 # To know that a remembered header has ended, the header of the next element is needed.
 _NEXT_HEADER: Final = 12
-# After so many headers in a row that could not be followed, remembering pauses for as many objects.
-_VAIN: Final = 8
-_PAUSE: Final = 64
 _NO_ORIGIN: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Deidentifier:
-    """A procedure with the keys of a project, ready for any number of objects and threads."""
-
-    def __init__(
-        self,
-        procedure: Procedure,
-        pseudonyms: Pseudonyms,
-        *,
-        limits: Limits | None = None,
-        capture: frozenset[int] = frozenset(),
-        secrets: Mapping[str, bytes] = MappingProxyType({}),
-        tables: Mapping[str, Mapping[str, str]] | None = None,
-        plans: Plans | None = None,
-        known: Known | None = None,
-    ) -> None:
-        """Prepare a procedure.
-
-        Args:
-            capture: tags whose de-identified values are wanted in the summary (for path templates).
-            secrets: the keys that functions of the profile name.
-            tables: the lookup tables; None takes those of the procedure.
-            plans: given by those who observe decisions: `explain`, `listing_plans`.
-            known: tells what else is known of a patient, as a crosswalk does; may raise SpoolError.
-        """
-        self.procedure = procedure
-        self.pseudonyms = pseudonyms
-        self.secrets = secrets
-        self.tables = procedure.lookups if tables is None else tables
-        self.limits = limits if limits is not None else Limits()
-        self.plans = plans if plans is not None else Plans(procedure, compile_rule)
-        self.capture = frozenset(capture)
-        self.known = known
-        self.same_values: dict[int, str] = {}
-        self.early = not any(tag >= _RELEASE_HUGE for tag in self._asked())
-        gates = (*procedure.excludes, *procedure.rejects)
-        self.gate_tags = frozenset(
-            (*procedure.same_value, *(tag for gate in gates for tag in gate.when.tags))
-        )
-        self._stamps: dict[tuple[int, tuple[str, ...]], dict[int, bytes]] = {}
-        # What is inserted must not depend on the object, and every decision must be seen when observed.
-        looked_at = (*procedure.conditions, *procedure.validations, *procedure.validations_result)
-        looked_at = (*looked_at, *procedure.excludes_result)
-        self._remembers = not (plans or procedure.set_values or looked_at or procedure.checks.any)
-        self._variants: dict[tuple[str, frozenset[int]], Table] = {}
-        self._memory = threading.local()
-
-    def _asked(self) -> Iterator[int]:
-        """Yield the attributes that have to be known, or are set, when the header is written."""
-        procedure = self.procedure
-        yield from (*procedure.set_values, *procedure.forced_uids, *procedure.same_value, *self.capture)
-        for condition in (*procedure.conditions, *(gate.when for gate in procedure.excludes_result)):
-            yield from condition.tags
-        for values in procedure.set_values.values():
-            for value in values:
-                yield from value.when.tags if value.when is not None else ()
-        for validation in (*procedure.validations, *procedure.validations_result):
-            yield from validation.when.tags
-        for gate in (*procedure.excludes, *procedure.rejects):
-            yield from gate.when.tags
-
-    def table_for(self, sop_class_uid: str, holding: frozenset[int]) -> Table:
-        """Return the table of a SOP class where some conditions of rows hold, by their numbers.
-
-        Raises:
-            SOPClassNotSupported: the procedure has no table for it.
-        """
-        if not holding:
-            return self.procedure.table_for(sop_class_uid)
-        variants = self._variants
-        table = variants.get((sop_class_uid, holding))
-        if table is None:
-            if len(variants) >= _KNOWN_VARIANTS:  # their plans go with them
-                variants = self._variants = {}
-                self.plans = self.plans.anew()
-            table = variants.setdefault(
-                (sop_class_uid, holding), self.procedure.table_for(sop_class_uid, holding)
-            )
-        return table
-
-    def stamps(self, encoding: Encoding, former_methods: tuple[str, ...]) -> Mapping[int, bytes]:
-        """Return the stamps of the procedure as elements by tag."""
-        key = (id(encoding), former_methods)
-        known = self._stamps.get(key)
-        if known is None:
-            known = stamps(self.procedure, encoding, former_methods)
-            if len(self._stamps) < _KNOWN_STAMPS and sum(map(len, former_methods)) <= _LONGEST_METHODS:
-                self._stamps[key] = known
-        return known
-
-    def remembered(self, encoding: Encoding) -> Series | None:
-        """Return the series of this thread's last object in an encoding."""
-        series: Series | None = getattr(self._memory, "series", None)
-        if series is None or series.encoding is not encoding:
-            return None
-        return series
-
-    def followed(self) -> None:
-        """Say that the last object of this thread could be followed: remembering is worth while."""
-        self._memory.vain = 0
-
-    def remember(
-        self,
-        encoding: Encoding,
-        plan: Plan,
-        place: Place,
-        inserts: Mapping[int, bytes],
-        gate_values: Mapping[int, tuple[str, ...]],
-        attributes: Mapping[int, str],
-    ) -> None:
-        """Remember an object that was written from nothing, for the next one of this thread."""
-        memory = self._memory
-        vain = getattr(memory, "vain", 0) + 1
-        memory.vain = vain if vain < _VAIN + _PAUSE else 0
-        if not self._remembers or vain >= _VAIN:
-            memory.series = None
-            return
-        former = self.remembered(encoding)
-        memory.series = Series.remember(plan, place, inserts, gate_values, attributes, former)
+class Deidentifier(Prepared):
+    """A prepared procedure that objects can be given to."""
 
     def begin(
         self,
@@ -328,7 +199,7 @@ class Rewrite:
         if missing.code >> 16 >= RELEASE:
             return True
         end = missing.end if missing.end is not None else len(self._buffer)
-        return end > _HUGE_HEADER and missing.code >> 16 >= _RELEASE_HUGE and self._deidentifier.early
+        return end > _HUGE_HEADER and missing.code >> 16 >= RELEASE_HUGE and self._deidentifier.early
 
     def _released(self, known: int) -> int | None:
         """Return the index of the first element after the header, None when there is none yet."""
@@ -337,7 +208,7 @@ class Rewrite:
             return bisect_left(elements, (RELEASE << 16,))
         if self._position > _HUGE_HEADER and self._deidentifier.early:
             for index in range(known, len(elements)):
-                if elements[index][3] > _HUGE_HEADER and elements[index][0] >> 16 >= _RELEASE_HUGE:
+                if elements[index][3] > _HUGE_HEADER and elements[index][0] >> 16 >= RELEASE_HUGE:
                     return index
         return None
 

@@ -9,7 +9,8 @@ from bisect import bisect_left
 from functools import partial
 from typing import Final
 
-from deid_node.engine.plan import Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import Plan
 from deid_node.engine.scan import Element
 
 _PIXEL_GROUP: Final = 0x7FE0

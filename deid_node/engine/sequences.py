@@ -10,7 +10,8 @@ from typing import Final
 from deid_node.engine.alike import Alike
 from deid_node.engine.encoding import IMPLICIT_LITTLE, UN_SEQUENCE, vr_in
 from deid_node.engine.nested import item_at, span_of_items
-from deid_node.engine.plan import Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import Plan
 from deid_node.engine.scan import Element
 
 _LONGEST_KNOWN: Final = 2048
@@ -102,7 +103,7 @@ class Sequence:
             out.append(view[head:position])
             if alike is not None and unknown < _MOST_LEARNED:
                 unknown += 1
-                plan.shapes.learn(inner, plan, head, stop, position)
+                plan.shapes.learn(inner, plan.entries, head, stop, position)
 
 
 __all__ = ["Sequence"]

@@ -23,7 +23,8 @@ from deid_node.engine.heading import DEIDENTIFICATION_METHOD
 from deid_node.engine.identity import bears_identity
 from deid_node.engine.nested import is_sequence
 from deid_node.engine.pixels import DESCRIBING
-from deid_node.engine.plan import KEEP, Entry, Place, Plan
+from deid_node.engine.place import Place
+from deid_node.engine.plan import KEEP, Entry, Plan
 from deid_node.engine.residual import Search
 from deid_node.engine.scan import Budget, Element, Incomplete, element_at
 from deid_node.engine.subject import (

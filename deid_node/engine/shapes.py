@@ -10,16 +10,17 @@ identifiers is the caller's and stays.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deid_node.engine.encoding import ODD, Encoding
 from deid_node.engine.nested import encoding_within, is_sequence, items
+from deid_node.engine.place import Place
 from deid_node.engine.scan import Budget, Element
 
-if TYPE_CHECKING:
-    from deid_node.engine.plan import Place, Plan
+Entries = Mapping[int, object]
 
 FEW: Final = 8
 """So many items are recognized one by one before more is put up to compare them in one go."""
@@ -69,11 +70,11 @@ class Shapes:
                 return shape, found.end()
         return None
 
-    def learn(self, place: Place, plan: Plan, head: int, end: int, following: int) -> None:
+    def learn(self, place: Place, entries: Entries, head: int, end: int, following: int) -> None:
         """Take note of an item that was rewritten and did not change.
 
         Args:
-            place: the item. head: where its header begins.
+            place: the item. entries: what is done with its elements. head: where its header begins.
             end: of its elements. following: where the next item begins.
         """
         if following - head > _LONGEST_ITEM or self._bytes >= _MOST_BYTES:
@@ -82,7 +83,7 @@ class Shapes:
             return  # known, but an identifier may have stood in it
         budget = Budget(place.subject.budget.limits)  # what is read twice counts once
         parts: _Parts = []
-        counts = _structure(place.b, place.elements, plan, place.encoding, budget, place.depth, parts)
+        counts = _structure(place.b, place.elements, entries, place.encoding, budget, place.depth, parts)
         if counts is None or budget.repairs:
             return
         parts = [place.b[head : head + 8], *parts, place.b[end:following]]
@@ -104,7 +105,7 @@ class Shapes:
 def _structure(
     b: bytes,
     elements: list[Element],
-    plan: Plan,
+    entries: Entries,
     encoding: Encoding,
     budget: Budget,
     depth: int,
@@ -118,7 +119,7 @@ def _structure(
     count, inside = len(elements), 0
     for element in elements:
         code, p, v, q = element
-        entry = plan.entries.get(code)
+        entry = entries.get(code)
         if code >> 32 & 1 or code & ODD:
             return None
         parts.append(b[p:v])
@@ -134,7 +135,7 @@ def _structure(
         at = v
         for head, level, stop, following in items(b, element, within, budget, depth + 1):
             parts.append(b[head : head + 8])
-            found = _structure(b, level.elements, below, within, budget, depth + 1, parts)
+            found = _structure(b, level.elements, below.entries, within, budget, depth + 1, parts)
             if found is None:
                 return None
             parts.append(b[stop:following])

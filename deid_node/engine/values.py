@@ -15,7 +15,7 @@ from deid_node.engine.charset import decode, encode
 from deid_node.engine.functions_context import Context, text_of
 from deid_node.engine.functions_keyed import hashed_bytes
 from deid_node.engine.functions_numbers import coded_numbers, numbers_of
-from deid_node.engine.plan import Place
+from deid_node.engine.place import Place
 from deid_node.engine.scan import Element
 from deid_node.engine.subject import Subject
 from deid_node.errors import Fault
