@@ -302,8 +302,6 @@ class Lane:
         try:
             for entry, outcome in sender.deliver(frozenset(e.context for e in entries), parcels):
                 del open_entries[entry.id]
-                if sender.links:
-                    self._spool.lend(entry)
                 self._conclude(entry, outcome)
         except DeliveryError as error:
             why = str(error)
@@ -345,10 +343,14 @@ class Lane:
 
     def _opener(self, sender: Sender, reader: Reader) -> _Opener:
         """Return what opens an entry; what nobody has touched since it was written may be linked unread."""
-        written = self._spool.is_as_written
+        spool = self._spool
 
         def opens(entry: Entry) -> Content | Held | Deferred:
-            return reader.open(entry, checks=not (sender.links and written(entry)))
+            if not sender.links:
+                return reader.open(entry)
+            unread = spool.is_as_written(entry)
+            spool.lend(entry)  # before there can be a link, whatever becomes of the attempt
+            return reader.open(entry, checks=not unread)
 
         return opens
 

@@ -1,7 +1,9 @@
 """Which files this process wrote a short while ago, and that nobody has written to them since.
 
-A file whose size and time of change are those of a moment after its last byte was written holds what was
-written, as far as the page cache goes; reading it back would compare memory with itself.
+A file whose size and times of change are those of a moment after its last byte was written holds what was
+written, as far as the page cache goes; reading it back would compare memory with itself. The time of the
+last change of the inode is among them: a program may set the other one back, as copying tools do. A link
+changes it as well, so that a second folder reads what it links.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ class Written:
 
     def __init__(self, root_fd: int) -> None:
         self._root_fd = root_fd
-        self._seen: dict[str, tuple[int, int, int]] = {}
+        self._seen: dict[str, tuple[int, int, int, int]] = {}
         self._lent: set[str] = set()
 
     def note(self, name: str, fd: int) -> None:
@@ -64,5 +66,5 @@ class Written:
         return found if _state(found) == noted else None
 
 
-def _state(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _state(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from deid_node.delivery.folder import FolderDestination
+from deid_node.delivery.lane import Lane
+from deid_node.delivery.policy import DestinationPolicy
+from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Deidentified
 from deid_node.spool import Content, Delivered, Entry, Spool, open_checked
+from deid_node.spool.desk import Selection
 from deid_node.spool.spares import SPARE
 from tests.peers import wait_for
 from tests.spool.disks import fill, small_disk
@@ -81,6 +86,31 @@ def test_a_file_that_a_folder_may_have_linked_is_never_written_again(spool: Spoo
     put(spool, 3)
     assert (tmp_path / "link").read_bytes() == META + dataset(1)
     assert reader.read() == META + dataset(2)
+    reader.close()
+
+
+def test_a_link_that_a_program_opened_and_removed_stays_that_object_when_the_next_cannot_be_linked(
+    spool: Spool, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for number, patient in ((1, "ONE"), (2, "TWO")):
+        put(spool, number, destinations=("a", "out"), attributes={0x00100020: patient})
+    to = FolderDestination("out", out, PathTemplate.parse("{PatientID}/{InstanceNumber}.dcm"))
+    lane = Lane(spool, to, DestinationPolicy(poll_s=0.01))
+    with small_disk(out / "TWO", "1m"):
+        lane.start()
+        wait_for(lambda: (out / "ONE" / "1.dcm").exists(), "the first is linked")
+        reader = (out / "ONE" / "1.dcm").open("rb")
+        wait_for(lambda: len(spool.desk.queue(Selection(destination="out"))) == 1, "the first is settled")
+        (out / "ONE" / "1.dcm").unlink()
+        assert lane.stop(5)
+    deliver(spool)
+
+    put(spool, 3)
+
+    assert spares(spool) == []
+    assert reader.read() == META + dataset(1)
     reader.close()
 
 

@@ -46,6 +46,19 @@ def test_a_file_is_as_written_until_somebody_writes_to_it_or_puts_another_in_its
     assert not any(spool.is_as_written(entry) for entry in entries)
 
 
+def test_a_file_whose_time_was_set_back_after_a_change_is_not_as_written(spool: Spool) -> None:
+    put(spool, 1)
+    (entry,) = spool.claim("a")
+    path = Path(entry.path)
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of a file system has coarse ticks
+        path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert not spool.is_as_written(entry)
+
+
 def test_after_a_restart_no_file_counts_as_written_by_this_process(tmp_path: Path) -> None:
     first = Spool.open(tmp_path, durable=False)
     put(first, 1)
