@@ -99,7 +99,8 @@ def recover(root: str, root_fd: int, conn: sqlite3.Connection, *, now: float, ma
     reach("recovery-committed")
     stray = orphans(conn, present)
     for name in stray:
-        os.unlink(place(name), dir_fd=root_fd)
+        with contextlib.suppress(FileNotFoundError):  # an operator's order to drop it was not finished
+            os.unlink(place(name), dir_fd=root_fd)
     stray_sealed = sealed_rows.orphans(conn, sealed)
     for name in stray_sealed:
         _remove(sealed_place(name), root_fd)

@@ -6,16 +6,19 @@ is and once by a process that is killed in the middle of recovering.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deid_node.spool import Spool, check
+from deid_node.spool import Desk, Spool, check
+from tests.peers import wait_for
 from tests.spool.crashing import OBJECTS, deliver
 from tests.spool.objects import META, dataset, objects_in, put
 
@@ -123,6 +126,30 @@ def test_a_second_kill_while_recovering_changes_nothing(tmp_path: Path, point: s
 
     assert second.returncode == -signal.SIGKILL
     assert deliver_all(tmp_path)[0] == promised(first.stdout)
+
+
+def test_a_file_that_an_operator_removes_while_the_spool_is_opened_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, "store", "after-rename:kill")
+    (orphan,) = objects_in(tmp_path / "spool")
+    spool = tmp_path / "spool"
+    with contextlib.closing(sqlite3.connect(spool / "ledger.sqlite")) as conn:
+        conn.execute("INSERT INTO outage VALUES ('a', 'dead', 0)")  # goes with what recovery commits
+        conn.commit()
+    monkeypatch.setenv("DEID_FAILPOINT", "recovery-committed:sleep")
+    monkeypatch.setenv("DEID_FAILPOINT_SLEEP_S", "2")
+
+    opening = subprocess.Popen(
+        [sys.executable, "-m", "tests.spool.crashing", str(tmp_path), "open"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    wait_for(lambda: not Desk(spool).outages(), "recovery has listed the files")
+    orphan.unlink(missing_ok=True)
+
+    assert opening.communicate(timeout=60)[0] == b"ended\n"
+    assert opening.returncode == 0
 
 
 def test_a_restart_says_what_it_mended(tmp_path: Path) -> None:
