@@ -15,7 +15,9 @@ from deid_node.spool.ledger import finish
 
 _INSERT: Final = """
 INSERT INTO delivery (item, destination, state, stands_for, changed_at) VALUES (?, ?, 'pending', ?, ?)
-ON CONFLICT (item, destination) DO NOTHING
+ON CONFLICT (item, destination) DO UPDATE
+  SET state = 'pending', why = '', aborts = 0, changed_at = excluded.changed_at
+  WHERE state = 'rerouted' AND why = 'back to ' || excluded.stands_for
 """
 _LEAVE: Final = "UPDATE delivery SET state = 'rerouted', why = ?, not_before = 0, changed_at = ? WHERE id = ?"
 # A person says where it goes: what was given up, handed on or refused there is tried there again.
@@ -27,7 +29,8 @@ WHERE item = ? AND destination = ? AND state IN ('dropped', 'rerouted', 'held', 
 _WAITING: Final = """
 SELECT id, item, stands_for FROM delivery d WHERE destination = ? AND state IN ('pending', 'deferred')
   AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.item = d.item AND e.destination = ?
-    AND e.state IN ('rerouted', 'dropped')) ORDER BY id LIMIT ?
+    AND (e.state = 'dropped' OR (e.state = 'rerouted'
+      AND e.why <> 'back to ' || iif(d.stands_for = '', d.destination, d.stands_for)))) ORDER BY id LIMIT ?
 """
 _LENT: Final = """
 SELECT f.id, p.id FROM delivery f JOIN delivery p ON p.item = f.item AND p.destination = f.stands_for
@@ -58,11 +61,12 @@ def reroute(
 def take_back(conn: sqlite3.Connection, destination: str, limit: int, now: float) -> int:
     """Give a destination back what was handed to fallbacks and not delivered by them; returns how many.
 
-    What a fallback is sending now stays there. The row of the fallback goes, so that it may stand in again.
+    What a fallback is sending now stays there. The row of the fallback stays, as the number of an entry is
+    never given again, and the fallback may stand in again.
     """
     rows = conn.execute(_LENT, (destination, limit)).fetchall()
     for lent, own in rows:
-        conn.execute("DELETE FROM delivery WHERE id = ?", (lent,))
+        conn.execute(_LEAVE, (f"back to {destination}", now, lent))
         conn.execute(
             "UPDATE delivery SET state = 'pending', why = 'back', changed_at = ? WHERE id = ?", (now, own)
         )

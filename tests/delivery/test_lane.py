@@ -319,7 +319,7 @@ def test_what_the_fallback_cannot_take_goes_back_when_the_destination_is_back(sp
         wait_for_counts(spool, "a", rerouted=4, delivered=6)
     assert first.stop(10)
 
-    assert counts(spool, "b") == {"delivered": 4}
+    assert counts(spool, "b") == {"delivered": 4, "rerouted": 6}
     assert spool.desk.queue() == []
 
 

@@ -373,11 +373,24 @@ def test_what_a_fallback_has_not_delivered_can_be_taken_back_and_handed_on_again
 
     assert (back, again) == (2, 0)
     assert states(spool, "a") == {"rerouted": 2, "pending": 2}
-    assert states(spool, "b") == {"delivered": 1, "leased": 1}
+    assert states(spool, "b") == {"delivered": 1, "leased": 1, "rerouted": 2}
     assert spool.reroute("a", "b", "cannot connect", 10) == 2
     spool.settle(leased, Released())
     spool.flush()
     assert states(spool, "b") == {"delivered": 1, "pending": 3}
+    assert spool.take_back("a", 10) == 3
+
+
+def test_the_number_of_an_entry_that_was_taken_back_is_not_given_to_another_object(spool: Spool) -> None:
+    put(spool, 1, destinations=("a",))
+    spool.reroute("a", "b", "cannot connect", 10)
+    (lent,) = spool.desk.queue(Selection(destination="b"))
+    spool.take_back("a", 10)
+
+    put(spool, 2, destinations=("b",))
+
+    assert spool.desk.drop(Selection(ids=(lent.id,))) == 0
+    assert (states(spool, "a"), states(spool, "b")) == ({"pending": 1}, {"pending": 1, "rerouted": 1})
 
 
 def test_what_a_fallback_gets_by_its_route_is_not_taken_from_it(spool: Spool) -> None:
