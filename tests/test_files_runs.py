@@ -501,3 +501,43 @@ def test_an_interrupted_run_says_how_far_it_came_and_leaves_whole_results(tmp_pa
     assert re.fullmatch(r"Interrupted after \d+ of 2000\. Every result .*\n", told)
     assert {path.suffix for path in target.iterdir()} == {".dcm"}
     assert len({path.read_bytes() for path in target.iterdir()}) == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_told_whatever_is_filtered(tree: Path, tmp_path: Path) -> None:
+    at = os.open(tree, os.O_RDONLY)
+    for _ in range(20):  # a path that is too long to be opened by its name
+        os.mkdir("d" * 250, dir_fd=at)
+        at, above = os.open("d" * 250, os.O_RDONLY, dir_fd=at), at
+        os.close(above)
+    os.close(at)
+
+    results = list(run(tree, tmp_path / "out", filters=Filters(names=("top",))))
+
+    assert [result.outcome for result in results if Path(result.source).name == "top.dcm"] == [
+        Outcome.DEIDENTIFIED
+    ]
+    told = [result for result in results if result.outcome is Outcome.FAILED]
+    assert [(result.code, result.reason) for result in told] == [("file-system", "File name too long")]
+    assert len(results) == 2
+
+
+def test_a_link_to_a_folder_is_told_and_not_followed(tree: Path, tmp_path: Path) -> None:
+    (tree / "s1/up").symlink_to(tree)
+
+    results = {Path(result.source).name: result for result in run(tree, tmp_path / "out")}
+
+    told = results["up"]
+    assert (told.outcome, told.reason) == (
+        Outcome.SKIPPED,
+        "is a link to a folder, which is not followed",
+    )
+    assert len(results) == 4
+
+
+def test_a_line_of_the_index_that_is_nested_without_end_is_passed_over(tree: Path, tmp_path: Path) -> None:
+    index = tmp_path / "done.jsonl"
+    list(run(tree, tmp_path / "out", resume=index))
+    with index.open("a") as stream:
+        stream.write("[" * 100_000 + "\n")
+
+    assert {result.outcome for result in run(tree, tmp_path / "out", resume=index)} == {Outcome.UNCHANGED}

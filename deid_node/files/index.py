@@ -58,7 +58,7 @@ class Index:
         for line in lines:
             try:
                 known = Known(**json.loads(line))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 continue  # half of a line, where a run was killed
             if known.stamp == self._stamp:
                 yield known.source, known

@@ -88,6 +88,29 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedFolder:
+    """A folder that is not gone into: every try to read it tells why. No filter passes over it."""
+
+    path: Path
+    relative: PurePosixPath
+    error: OSError | NotDicom
+
+    @property
+    def shown(self) -> Path:
+        """The path."""
+        return self.path
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Raises why it is closed."""
+        raise self.error
+
+    def open(self) -> Stream:
+        """Raises why it is closed."""
+        raise self.error
+
+
+@dataclass(frozen=True, slots=True)
 class WebFile:
     """What a web address answers."""
 
@@ -213,7 +236,7 @@ def inputs_of(
             found = _stored(bucket, prefix)
         else:
             found = _local(Path(source), without)
-        yield from (one for one in found if filters.take(one.relative))
+        yield from (one for one in found if isinstance(one, ClosedFolder) or filters.take(one.relative))
 
 
 def _stored(bucket: Bucket, prefix: str) -> Iterator[Input]:
@@ -224,19 +247,33 @@ def _stored(bucket: Bucket, prefix: str) -> Iterator[Input]:
 
 def _local(source: Path, without: Path | None) -> Iterator[Input]:
     if source.is_dir():
-        for path in files_below(source, without=without):
-            yield LocalFile(path, PurePosixPath(path.relative_to(source).as_posix()))
+        yield from _tree(source, without)
     elif source.exists():
         yield LocalFile(source, PurePosixPath(source.name), may_be_pipe=True)
     else:
         raise ConfigurationError(f"{source}: there is no such file or folder.")
 
 
-def files_below(folder: Path, *, without: Path | None) -> Iterator[Path]:
-    """Yield the files of a tree in a stable order; not those below `without`, where results go."""
+def _tree(root: Path, without: Path | None) -> Iterator[Input]:
+    """Yield the files of a tree in a stable order, and its folders that are not gone into.
+
+    Not those below `without`, where results go.
+    """
     shut_out = without.resolve() if without is not None else None
-    for at, folders, names in os.walk(folder):
+    closed: list[ClosedFolder] = []
+
+    def close(path: Path, error: OSError | NotDicom) -> None:
+        closed.append(ClosedFolder(path, PurePosixPath(path.relative_to(root).as_posix()), error))
+
+    for at, folders, names in os.walk(root, onerror=lambda error: close(Path(error.filename), error)):
         here = Path(at)
         folders[:] = sorted(name for name in folders if (here / name).resolve() != shut_out)
+        for name in folders:
+            if os.path.islink(here / name):  # False of one whose name is too long
+                close(here / name, NotDicom("is a link to a folder, which is not followed"))
+        yield from closed
+        closed.clear()
         for name in sorted(names):
-            yield here / name
+            path = here / name
+            yield LocalFile(path, PurePosixPath(path.relative_to(root).as_posix()))
+    yield from closed
