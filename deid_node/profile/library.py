@@ -135,7 +135,9 @@ def _text(source: _Source) -> str:
     if source.file is None:
         raise ProfileError(f"{source.name}: there is no such profile file")
     try:
-        return source.file.read_text("utf-8")
+        if source.file.exists() and not source.file.is_file():  # a pipe may never end
+            raise ProfileError(f"{source.name}: is no regular file")
+        return source.file.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ProfileError(f"{source.name}: not UTF-8 text") from None
     except OSError as error:

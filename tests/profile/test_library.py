@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -248,3 +249,16 @@ def test_two_profiles_are_compared_row_by_row() -> None:
     # In items without a row of their own that of the dataset around them holds.
     assert not [d for d in found.values() if "." in d.selector and "[" not in d.selector and not d.before]
     assert diff(library.load("basic"), library.load("basic"), CT) == []
+
+
+def test_a_profile_in_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "site.toml")
+
+    with pytest.raises(ProfileError, match=r"site\.toml: is no regular file"):
+        library.load(tmp_path / "site.toml")
+
+
+def test_a_byte_order_mark_before_a_profile_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('name = "site"\nextends = ["basic"]\n', encoding="utf-8-sig")
+
+    assert library.load(tmp_path / "site.toml").name == "site"
