@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _WORD: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*(?=\()|([A-Za-z][A-Za-z0-9]*)")
+_MOST_BRACES: Final = 64
 _WITH_BLOCKS: Final = frozenset({"if", "select", "append"})
 
 
@@ -38,8 +39,10 @@ def parse(text: str) -> list[Node]:
     """Return the parts of an action.
 
     Raises:
-        ValueError: a parenthesis or a brace is not closed.
+        ValueError: a parenthesis or a brace is not closed, or there are too many braces to follow.
     """
+    if text.count("{") > _MOST_BRACES:
+        raise ValueError(f"more than {_MOST_BRACES} blocks in one action")
     nodes: list[Node] = []
     position = 0
     while position < len(text):

@@ -254,3 +254,9 @@ def test_properties_in_every_form(tmp_path: Path) -> None:
     assert (ds.PatientName, ds.InstitutionName) == ("A:B", "")
     assert 0x00091001 in ds
     assert 0x00191023 in ds
+
+
+def test_conditions_inside_of_conditions_without_end_are_listed() -> None:
+    result = script(f"00100010 {'@if(this,exists){' * 5000}{'}' * 5000}", "00080080 @remove()")
+
+    assert [one.why for one in result.left_out] == ["more than 64 blocks in one action; removed instead"]
