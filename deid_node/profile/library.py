@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, Self
 
@@ -135,8 +136,8 @@ def _text(source: _Source) -> str:
     if source.file is None:
         raise ProfileError(f"{source.name}: there is no such profile file")
     try:
-        if source.file.exists() and not source.file.is_file():  # a pipe may never end
-            raise ProfileError(f"{source.name}: is no regular file")
+        if isinstance(source.file, Path) and source.file.exists() and not source.file.is_file():
+            raise ProfileError(f"{source.name}: is no regular file")  # a pipe may never end
         return source.file.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ProfileError(f"{source.name}: not UTF-8 text") from None
