@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, Self
 
@@ -38,6 +37,10 @@ class File(Protocol):
 
     def joinpath(self, *parts: str) -> Self:
         """Return a path below this one, or an absolute one."""
+        ...
+
+    def exists(self) -> bool:
+        """Tell whether there is something of this name."""
         ...
 
     def is_file(self) -> bool:
@@ -136,7 +139,7 @@ def _text(source: _Source) -> str:
     if source.file is None:
         raise ProfileError(f"{source.name}: there is no such profile file")
     try:
-        if isinstance(source.file, Path) and source.file.exists() and not source.file.is_file():
+        if source.file.exists() and not source.file.is_file():
             raise ProfileError(f"{source.name}: is no regular file")  # a pipe may never end
         return source.file.read_text("utf-8-sig")
     except UnicodeDecodeError:
