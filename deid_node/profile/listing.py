@@ -118,8 +118,9 @@ def written(call: Call | None) -> str:
         param = described.get(name)
         if value in ("", 0, None) or (param is not None and value == param.default):
             continue
-        is_attribute = param is not None and param.read is params.attribute
-        said.append(f"{name}={names.written(int(str(value))) if is_attribute else value}")
+        is_attribute = param is not None and param.read in (params.attribute, params.attributes)
+        shown = "+".join(map(names.written, params.attributes_of(value))) if is_attribute else value
+        said.append(f"{name}={shown}")
     return f"{call.name}({', '.join(said)})"
 
 

@@ -99,6 +99,8 @@ def read_lookup(text: str, file: str, keys: Sequence[str], value: str) -> Lookup
             problems.append(f"{file} line {number}: has no value in the column {key!r}")
         elif not new:
             continue
+        elif any(character < " " and character not in "\t\n\f\r" for character in new):
+            problems.append(f"{file} line {number}: has a control character in the column {value!r}")
         elif rows.setdefault(old, new) != new:
             problems.append(
                 f"{file} line {number}: contradicts line {first_lines[old]}: one {key!r}, two {value!r}"
@@ -111,6 +113,12 @@ def read_lookup(text: str, file: str, keys: Sequence[str], value: str) -> Lookup
     return Lookup(MappingProxyType(rows), notes)
 
 
+_WHY: Final = {  # what the reader of CSV says, in our words
+    "expected after": "something stands behind a closing quote; a quote in a cell is written twice",
+    "field limit": f"a cell is longer than {csv.field_size_limit()} characters, or a quote is not closed",
+}
+
+
 def _lines(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of every line that is not empty."""
     reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), strict=True)
@@ -118,8 +126,9 @@ def _lines(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             if cells:
                 yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error:
-        raise ProfileError(f"{file} line {reader.line_num}: is not CSV: a quote is not closed") from None
+    except csv.Error as error:
+        why = next((ours for theirs, ours in _WHY.items() if theirs in str(error)), "a quote is not closed")
+        raise ProfileError(f"{file} line {reader.line_num}: is not CSV: {why}") from None
 
 
 def _columns(header: list[str], file: str, wanted: Sequence[str]) -> list[int]:
@@ -127,7 +136,7 @@ def _columns(header: list[str], file: str, wanted: Sequence[str]) -> list[int]:
     for column in wanted:
         if header.count(column) != 1:
             what = "several columns" if column in header else "no column"
-            near = names.did_you_mean(column, header)
+            near = names.did_you_mean(column, header) if column not in header else ""
             if len(header) == 1 and ";" in header[0]:
                 near = "; cells are separated by commas"
             problems.append(f"{file}: has {what} {column!r}{near}")

@@ -8,8 +8,10 @@ import pytest
 
 from deid_node.errors import ProfileError, Rejected
 from deid_node.profile import library
+from deid_node.profile.listing import show
 from deid_node.profile.lookup import read_lookup
 from deid_node.profile.procedure import Procedure
+from deid_node.standard.sop_classes import find_sop_class
 
 PROFILE = """
 name = "site"
@@ -81,6 +83,9 @@ def test_quotes_line_breaks_and_spaces_are_read_as_rfc_4180_says(text: str, key:
         ("old,new\nA\n", "line 2: has 1 cells"),
         ("old,new\n,1\n", "line 2: has no value in the column 'old'"),
         ('old,new\n"A,1\n', "a quote is not closed"),
+        ('old,new\n"A"b,1\n', "something stands behind a closing quote"),
+        (f"old,new\n{'A' * 200_000},1\n", "a cell is longer than 131072 characters"),
+        ("old,new\nA,1\0\n", "line 2: has a control character in the column 'new'"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told_with_its_line(text: str, says: str) -> None:
@@ -156,3 +161,11 @@ def test_a_value_without_a_row_rejects_or_holds_the_object(tmp_path: Path, missi
 
     assert caught.value.code == {"reject": "rejected", "hold": "held"}[missing]
     assert b"S-1 " in done.file
+
+
+def test_the_attributes_of_a_lookup_are_shown_by_their_keywords(tmp_path: Path) -> None:
+    profile = PROFILE.replace('table = "ids" }', 'table = "ids", by = "AccessionNumber" }')
+
+    rows = show(loaded(tmp_path, "old,new\nA,1\n", profile), find_sop_class("CT"))
+
+    assert "lookup(table=ids, by=AccessionNumber)" in {row.how for row in rows}
