@@ -146,3 +146,8 @@ def test_a_summary_names_the_result(tmp_path: Path) -> None:
     assert isinstance(result.target, Path)
     assert result.target.stem == pydicom.dcmread(result.target).SOPInstanceUID
     assert len(seen) == 1
+
+
+def test_a_repair_that_there_is_none_of_is_an_error_that_names_the_others() -> None:
+    with pytest.raises(ConfigurationError, match=r"no repair 'odd_length'; there are .*odd-length"):
+        deid_node.Engine("basic", key=KEY, repairs=["odd_length"])  # type: ignore[list-item]

@@ -32,7 +32,7 @@ from deid_node.node.named_secrets import account_secrets
 from deid_node.node.procedures import load_procedure
 from deid_node.profile import library
 from deid_node.profile.procedure import Procedure
-from deid_node.standard.repairs import DEFAULT_REPAIRS, Repair
+from deid_node.standard.repairs import ALL_REPAIRS, DEFAULT_REPAIRS, Repair
 
 if TYPE_CHECKING:
     from deid_node.files.memory import One
@@ -108,8 +108,13 @@ class Engine:
             repairs: what may be put right in objects, although the standard forbids it (`standard.repairs`).
 
         Raises:
-            ConfigurationError: the profile, a secret that it names, or the key is wrong.
+            ConfigurationError: the profile, a secret that it names, the key or a repair is wrong.
         """
+        if unknown := sorted(set(repairs) - ALL_REPAIRS):
+            known = ", ".join(sorted(ALL_REPAIRS))
+            raise ConfigurationError(
+                f"There is no repair {', '.join(map(repr, unknown))}; there are {known}."
+            )
         if not isinstance(profile, Procedure):
             profile = load_procedure(profile) if isinstance(profile, str) else library.load(profile)
         self._deidentifier: Deidentifier | None = Deidentifier(
