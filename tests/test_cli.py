@@ -137,6 +137,27 @@ def test_check_tells_all_problems_at_once(tmp_path: Path, capsys: pytest.Capture
         assert any(part in problem["problem"] for problem in told["problems"]), (part, told["problems"])
 
 
+def test_check_tells_what_is_wrong_with_one_profile_and_what_should_be_known_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "site.toml"
+    profile.write_text('name = "site"\nextends = ["basic"]\n[attributes]\nPatientNam = "X"\n')
+
+    wrong = main(["check", "--profile", str(profile)])
+    told = capsys.readouterr().err
+    profile.write_text(
+        'name = "site"\nextends = ["basic"]\n[attributes]\nPatientID = { value = "{PatientID}" }\n'
+    )
+    right = main(["check", "--json", "--profile", str(profile)])
+    found = json.loads(capsys.readouterr().out)
+
+    assert wrong == ExitCode.CONFIGURATION
+    assert "site.toml line 4" in told and "did you mean PatientName" in told
+    assert right == ExitCode.OK
+    assert found["ok"] and any("PatientID" in note for note in found["notes"])
+    assert files_in(tmp_path) == [profile]
+
+
 # --- deidentify ---------------------------------------------------------------------------------------
 
 

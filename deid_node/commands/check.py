@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from deid_node.commands.exit_codes import ExitCode
 from deid_node.commands.options import Config, Json
@@ -15,7 +17,14 @@ if TYPE_CHECKING:
     from deid_node.settings import Settings
 
 
-def check(config: Config = None, as_json: Json = False) -> None:
+def check(
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", "-p", help="Check this profile alone: a shipped one, or a file."),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Check settings, profiles, keys, certificates and folders, and tell all that is wrong. Starts nothing.
 
     Every problem says where it is, and what would be right. What hangs on a setting that is wrong itself is
@@ -24,15 +33,14 @@ def check(config: Config = None, as_json: Json = False) -> None:
     from deid_node.node.inspection import inspect
     from deid_node.settings.load import read_settings
 
+    if profile is not None:
+        _check_profile(profile, config, as_json)
+        return
     reading = read_settings(config)
     found = inspect(reading)
     told = _meaning(reading.settings, reading.file, found) if not reading.problems else {}
     if as_json:
-        problems = [
-            {"area": area.value, "where": problem.where, "problem": problem.text}
-            for area, problems in found.problems.items()
-            for problem in problems
-        ]
+        problems = _rows(found)
         unseen = [area.value for area in found.unseen]
         print_json({"ok": not problems, "problems": problems, "not_checked": unseen, **told})
     else:
@@ -43,6 +51,31 @@ def check(config: Config = None, as_json: Json = False) -> None:
         _tell(found)
     if found.count:
         leave(ExitCode.CONFIGURATION)
+
+
+def _check_profile(profile: str, config: Path | None, as_json: bool) -> None:
+    """Tell what is wrong with one profile, else what should be known about it."""
+    from deid_node.node.inspection import inspect_profile
+    from deid_node.settings.load import load_settings
+
+    found, notes = inspect_profile(profile, load_settings(config).settings.state)
+    if as_json:
+        problems = _rows(found)
+        print_json({"ok": not problems, "problems": problems, "notes": notes})
+    else:
+        for note in notes:
+            say(f"Note:      {note}")
+        _tell(found)
+    if found.count:
+        leave(ExitCode.CONFIGURATION)
+
+
+def _rows(found: Inspection) -> list[dict[str, str]]:
+    return [
+        {"area": area.value, "where": problem.where, "problem": problem.text}
+        for area, problems in found.problems.items()
+        for problem in problems
+    ]
 
 
 def _tell(found: Inspection) -> None:

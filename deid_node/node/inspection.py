@@ -10,15 +10,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from deid_node.errors import Problems
+from deid_node.errors import ConfigurationError, Problems
 from deid_node.node.crosswalk_codes import MARK, check_codes
 from deid_node.node.crosswalk_vault import NAME
 from deid_node.node.destinations import check_destinations, unwritable
 from deid_node.node.epochs import check_keys
 from deid_node.node.key_file import check_sealing_key
-from deid_node.node.procedures import compile_procedures
+from deid_node.node.procedures import compile_procedures, load_with_notes
 from deid_node.node.sealing import read_public_key
 from deid_node.node.tls import check_tls
 from deid_node.profile.procedure import Procedure
@@ -81,6 +82,18 @@ def inspect(reading: Reading) -> Inspection:
     return found
 
 
+def inspect_profile(profile: str, state: Path) -> tuple[Inspection, tuple[str, ...]]:
+    """Look at one profile and the secrets that it names; nothing is made.
+
+    Returns:
+        what is wrong, and what should be known of a profile that is right.
+    """
+    try:
+        return Inspection(), load_with_notes(profile, state).notes
+    except ConfigurationError as error:
+        return Inspection({Area.PROFILES: sorted(map(_in_a_file, error.problems), key=_line)}), ()
+
+
 def _line(problem: Problem) -> tuple[str, int]:
     """Return what sorts problems by file and line."""
     file, _, line = problem.where.rpartition(" line ")
@@ -100,6 +113,10 @@ def _placed(text: str, reading: Reading) -> Problem | None:
         if any(_touch(wrong, place) for wrong in reading.left_out):
             return None
         return Problem(reading.origins.where(place), text)
+    return _in_a_file(text)
+
+
+def _in_a_file(text: str) -> Problem:
     file = _FILE.match(text)
     return Problem(file[1], text[file.end() :]) if file else Problem("", text)
 

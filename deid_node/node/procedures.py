@@ -7,6 +7,7 @@ from pathlib import Path
 from deid_node.errors import ConfigurationError, Problems
 from deid_node.node.named_secrets import read_secrets
 from deid_node.profile import library
+from deid_node.profile.compile import Compiled
 from deid_node.profile.procedure import Procedure
 from deid_node.settings import Settings
 from deid_node.settings.load import is_path
@@ -40,6 +41,17 @@ def profile_notes(settings: Settings) -> list[str]:
         except ConfigurationError:
             continue
     return list(notes)
+
+
+def load_with_notes(profile: str, state: Path) -> Compiled:
+    """Compile the profile that an option names, as `load_procedure`, with what should be known about it.
+
+    Raises:
+        ConfigurationError: with every problem of it, or a secret that it needs.
+    """
+    compiled = library.load_with_notes(Path(profile).expanduser() if is_path(profile) else profile)
+    read_secrets(compiled.procedure.secrets, state)
+    return compiled
 
 
 def load_procedure(profile: str) -> Procedure:
