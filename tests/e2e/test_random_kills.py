@@ -58,23 +58,28 @@ def settings_of(intake: str, key: Path) -> str:
     )
 
 
-def destinations_of(home: Path, down: Downstream) -> str:
-    """Return a folder, where an object is there once, and an AE, which is asked once more after a kill."""
-    folder = f'[destinations.out]\nkind = "folder"\npath = "{home}/store"\n'
+def destinations_of(home: Path, down: Downstream, *, links: bool) -> str:
+    """Return a folder, where an object is there once, and an AE, which is asked once more after a kill.
+
+    What is linked stays the folder's file; otherwise files of the spool are written again.
+    """
+    folder = f'[destinations.out]\nkind = "folder"\npath = "{home}/store"\nmay_link = {str(links).lower()}\n'
     ae = ae_destination(down.port) + f"senders = {LANE_SENDERS}\nfirst_pause_s = 0.2\nlongest_pause_s = 1\n"
     return folder + 'template = "{SOPInstanceUID}.dcm"\n' + ae
 
 
 @pytest.mark.peer
 @pytest.mark.timeout(240 + 20 * KILLS)
-@pytest.mark.parametrize("intake", ["ram", "sealed"])
-def test_random_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path, intake: str) -> None:
+@pytest.mark.parametrize(("intake", "links"), [("ram", False), ("sealed", True)])
+def test_random_kills_under_load_lose_nothing_and_double_nothing(
+    tmp_path: Path, intake: str, links: bool
+) -> None:
     key, home, enough = tmp_path / "sealed.key", tmp_path / "node", threading.Event()
     make_key(key)
     spool = home / "state" / "spool"
     with (
         downstream() as down,
-        running(home, destinations_of(home, down), extra=settings_of(intake, key)) as node,
+        running(home, destinations_of(home, down, links=links), extra=settings_of(intake, key)) as node,
     ):
         files = (files_until(enough, tmp_path, n * 1_000_000 + 1) for n in range(SENDERS))
         modalities = [Modality(node.port, own, n) for n, own in enumerate(files)]
@@ -113,6 +118,7 @@ def test_random_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path,
     assert twice <= KILLS * IN_FLIGHT
     assert {answer for modality in modalities for answer in modality.other_answers} <= {0xA700}
     assert_deidentified(node.stored()[::50])
+    assert all(file.stem.encode() in file.read_bytes() for file in node.stored())
     by_study = Counter(number % STUDIES for number in acknowledged)
     assert sorted(study.objects for study in status.studies) == sorted(by_study.values())
     for name in ("out", "down"):
