@@ -8,7 +8,6 @@ somebody else has filled the disk.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -91,12 +90,14 @@ class Room:
     def relieve(self) -> bool:
         """Give the ballast back to the file system; tell whether there was any."""
         with self._lock:
-            had, self._has_ballast = self._has_ballast, False
-            if had and self._short_since is None:
+            self._has_ballast = False
+            try:
+                os.unlink(_BALLAST, dir_fd=self._fd)  # also that of a process before this one
+            except OSError:
+                return False
+            if self._short_since is None:
                 self._short_since = time.monotonic()
-            with contextlib.suppress(OSError):
-                os.unlink(_BALLAST, dir_fd=self._fd)
-            return had
+            return True
 
     def _look(self, water: Water) -> bool:
         found = os.fstatvfs(self._fd)
@@ -121,6 +122,15 @@ class Room:
         finally:
             os.close(fd)
         return True
+
+
+def give_ballast(folder: Path) -> bool:
+    """Give the ballast of a spool that is not open yet back; tell whether there was any."""
+    try:
+        (folder / _BALLAST).unlink()
+    except OSError:
+        return False
+    return True
 
 
 def level(folder: Path, enough_bytes: int) -> float:

@@ -24,27 +24,16 @@ from deid_node.spool.desk import Desk
 from deid_node.spool.draft import Draft
 from deid_node.spool.entry import Commit, Entry, Refusal
 from deid_node.spool.failpoint import reach
-from deid_node.spool.lock import lock
 from deid_node.spool.object_files import ObjectFiles
+from deid_node.spool.opening import open_folder
 from deid_node.spool.outcomes import Outcome
-from deid_node.spool.recovery import (
-    INCOMING,
-    OBJECTS,
-    SEALED,
-    Recovery,
-    files,
-    place,
-    recover,
-    sealed_files,
-)
+from deid_node.spool.recovery import OBJECTS, Recovery, place
 from deid_node.spool.room import Room, Water
-from deid_node.spool.spares import SPARE, remove_spares
 from deid_node.spool.writer import Work, Writer
 
 T = TypeVar("T")
 
 _AT_A_TIME: Final = 1000
-_CHECK_S: Final = 5.0
 
 
 DEFAULT_MAX_PAUSE_S: Final = 900.0
@@ -105,31 +94,9 @@ class Spool:
                 folder cannot be used.
         """
         folder = folder.absolute()
-        with contextlib.ExitStack() as undo:
-            try:
-                for made in (folder, *(folder / name for name in (INCOMING, OBJECTS, SEALED, SPARE))):
-                    made.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock_fd = lock(folder)
-                undo.callback(os.close, lock_fd)
-                root_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                undo.callback(os.close, root_fd)
-                conn = schema.connect(folder, durable=durable)
-                undo.callback(conn.close)
-                if not schema.version_of(conn) and (count := _count_files(str(folder))):
-                    raise SpoolError(
-                        f"{count} objects are in the spool {folder}, but the ledger that knows where they go "
-                        "is gone. Put it back, or a backup of it with `deid-node restore`."
-                    )
-                schema.migrate(conn)
-                remove_spares(root_fd)
-                checked = schema.check_pages(conn, limit_s=_CHECK_S)
-                recovery = recover(str(folder), root_fd, conn, now=time.time(), max_pause_s=max_pause_s)
-                if durable:
-                    _sync_names(folder)
-            except (OSError, sqlite3.Error) as error:
-                hint = schema.DAMAGED if schema.is_damage(error) else ""
-                raise SpoolError(f"The spool {folder} cannot be opened: {error}. {hint}".strip()) from error
-            undo.pop_all()
+        lock_fd, root_fd, conn, checked, recovery = open_folder(
+            folder, durable=durable, max_pause_s=max_pause_s
+        )
         room = Room(root_fd, water)
         writer = Writer(
             conn, root_fd, durable=durable, is_short=lambda: not room.is_left(), relieve=room.relieve
@@ -412,17 +379,3 @@ class _Prune:
 
     def run(self, conn: sqlite3.Connection) -> tuple[int, int, bool]:
         return ledger.prune(conn, self.before, self.after, _AT_A_TIME)
-
-
-def _count_files(root: str) -> int:
-    return len(files(root)) + len(sealed_files(root))
-
-
-def _sync_names(folder: Path) -> None:
-    """Make the names of what was made in a folder durable, and its own name."""
-    for path in (folder, folder.parent):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

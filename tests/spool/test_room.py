@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from deid_node.errors import SpoolError
 from deid_node.spool import Delivered, Spool
 from deid_node.spool.room import Water
 from tests.peers import wait_for
-from tests.spool.disks import fill_to, small_disk
+from tests.spool.disks import fill, fill_to, small_disk
 from tests.spool.objects import put
 
 AT_ONCE = Water(waits_s=0, turns_away_s=0)
@@ -113,3 +116,24 @@ def test_the_brim_is_the_limit_of_a_spool_without_marks(tmp_path: Path) -> None:
         assert not spool.turns_away
         assert not (disk / "spool" / "ballast").exists()
         spool.close()
+
+
+@pytest.mark.parametrize("failpoint", ["", "after-ledger:kill:2"], ids=["stopped", "killed"])
+def test_a_spool_on_a_full_disk_can_be_opened_and_emptied(tmp_path: Path, failpoint: str) -> None:
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        subprocess.run(
+            [sys.executable, "-m", "tests.spool.crashing", str(disk), "store"],
+            cwd=Path(__file__).resolve().parents[2],
+            env={**os.environ, "DEID_FAILPOINT": failpoint},
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=not failpoint,
+        )
+        (disk / "spool" / "ledger.sqlite-shm").unlink(missing_ok=True)  # as after a start of the machine
+        fill(disk)
+
+        with contextlib.closing(Spool.open(disk / "spool")) as spool:
+            for entry in [*spool.claim("a", 10), *spool.claim("b", 10)]:
+                spool.settle(entry, Delivered())
+            spool.flush()
+            assert spool.desk.queue() == []
