@@ -20,7 +20,7 @@ from deid_node.engine import functions_text as texts
 from deid_node.engine.dates import capped_age, parsed_date, partial_age, partial_date, truncate, with_parts
 from deid_node.engine.functions_context import Context, Outcome, Params, Result, missing_value, text_of
 from deid_node.errors import Fault, ObjectRefused
-from deid_node.profile.lookup import joined_key, table_date
+from deid_node.profile.lookup import joined_key, parts_of_key, table_date
 from deid_node.profile.params import attributes_of
 from deid_node.profile.procedure import Apply
 
@@ -167,6 +167,8 @@ def _lookup(value: str, params: Params, context: Context) -> Result:
     missing = str(params.get("missing", "reject"))
     if missing == "hash":
         return keyed.hashed(sought, {}, context)
+    if not all(parts_of_key(sought)):
+        return missing_value(missing, value, f"nothing is there to be looked up in the lookup table {name!r}")
     return missing_value(missing, value, f"the lookup table {name!r} has no row for a value")
 
 

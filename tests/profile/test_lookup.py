@@ -169,3 +169,18 @@ def test_the_attributes_of_a_lookup_are_shown_by_their_keywords(tmp_path: Path) 
     rows = show(loaded(tmp_path, "old,new\nA,1\n", profile), find_sop_class("CT"))
 
     assert "lookup(table=ids, by=AccessionNumber)" in {row.how for row in rows}
+
+
+def test_a_lookup_of_what_is_not_there_says_so(tmp_path: Path) -> None:
+    import pydicom
+
+    from deid_node.engine.rewrite import Deidentifier
+    from tests.rewriting import pseudonyms, rewrite
+
+    profile = PROFILE.replace('"ids" }', '"ids", by = ["PatientID", "PatientComments"] }')
+    profile = profile.replace('key = "old"', 'key = ["old", "note"]')
+    file = Path(pydicom.__file__).parent / "data" / "test_files" / "CT_small.dcm"
+    procedure = loaded(tmp_path, "old,note,new\n1CT1,x,S-1\n", profile)
+
+    with pytest.raises(Rejected, match="nothing is there to be looked up in the lookup table 'ids'"):
+        rewrite(Deidentifier(procedure, pseudonyms()), file.read_bytes())
