@@ -162,7 +162,8 @@ class Draft:
             return False
         try:
             self._fd = os.open(spare.path, _AGAIN, dir_fd=self._files.root_fd)
-        except OSError:  # somebody removed it
+        except OSError:  # somebody removed it, or descriptors are short
+            self._files.unlink(spare.path)
             return False
         self._path, self._spare_bytes = spare.path, spare.size
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deid_node.delivery.lane import Lane
 from deid_node.delivery.policy import DestinationPolicy
 from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Deidentified
+from deid_node.errors import SpoolError
 from deid_node.spool import Content, Delivered, Entry, Spool, open_checked
 from deid_node.spool.desk import Selection
 from deid_node.spool.spares import SPARE
@@ -177,6 +179,24 @@ def test_a_spare_that_somebody_removed_is_no_trouble(spool: Spool) -> None:
 
     assert len(objects_in(spool.folder)) == 1
     assert spool.failed is None
+
+
+def test_a_spare_that_cannot_be_opened_for_want_of_descriptors_is_not_left_behind(spool: Spool) -> None:
+    put(spool, 1)
+    deliver(spool)
+    draft = spool.draft()
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, usual[1]))
+    try:
+        with pytest.raises(SpoolError, match="could not be written"):
+            draft.write(heading(2), Deidentified([dataset(2)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+    assert spares(spool) == []
+    assert spool.failed is None
+    put(spool, 2)
+    assert len(objects_in(spool.folder)) == 1
 
 
 def test_on_a_full_disk_spares_give_their_room_up(tmp_path: Path) -> None:
