@@ -541,3 +541,18 @@ def test_a_line_of_the_index_that_is_nested_without_end_is_passed_over(tree: Pat
         stream.write("[" * 100_000 + "\n")
 
     assert {result.outcome for result in run(tree, tmp_path / "out", resume=index)} == {Outcome.UNCHANGED}
+
+
+def test_a_result_that_lost_bytes_is_made_again_beside_it(tree: Path, tmp_path: Path) -> None:
+    index = tmp_path / "done.jsonl"
+    run(tree, tmp_path / "out", resume=index)
+    os.truncate(tmp_path / "out/top.dcm", 100)
+
+    results = {Path(result.source).name: result for result in run(tree, tmp_path / "out", resume=index)}
+
+    again = results["top.dcm"]
+    assert again.outcome is Outcome.DEIDENTIFIED
+    assert again.target != tmp_path / "out/top.dcm"
+    assert Path(str(again.target)).stat().st_size == again.target_size
+    assert (tmp_path / "out/top.dcm").stat().st_size == 100
+    assert results["one.dcm"].outcome is Outcome.UNCHANGED

@@ -86,8 +86,8 @@ class Target(Protocol):
         """Return how a result with this name is called."""
         ...
 
-    def has(self, shown: str) -> bool:
-        """Tell whether a result is there. Raises OSError."""
+    def has(self, shown: str, size: int) -> bool:
+        """Tell whether a result of so many bytes is there. Raises OSError."""
         ...
 
 
@@ -130,9 +130,10 @@ class FolderTarget:
         """Return the path."""
         return self.folder.joinpath(*names)
 
-    def has(self, shown: str) -> bool:
-        """Tell whether the file is there."""
-        return Path(shown).is_file()
+    def has(self, shown: str, size: int) -> bool:
+        """Tell whether a file of so many bytes is there."""
+        file = Path(shown)
+        return file.is_file() and file.stat().st_size == size
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,9 @@ class NoTarget:
         """Return what the real target would say."""
         return self.instead_of.shown(names)
 
-    def has(self, shown: str) -> bool:
+    def has(self, shown: str, size: int) -> bool:
         """Ask the real target."""
-        return self.instead_of.has(shown)
+        return self.instead_of.has(shown, size)
 
 
 class NoDraft:

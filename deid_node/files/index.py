@@ -20,13 +20,14 @@ from deid_node.files.result import FileResult, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one input: its size and time of change, the hashes, and where the result is."""
+    """What is known of one input and its result: sizes, hashes, time of change, place."""
 
     source: str
     size: int
     changed_ns: int
     source_sha256: str
     target: str
+    target_size: int
     target_sha256: str
     stamp: str
 
@@ -94,6 +95,7 @@ class Index:
             result.source_changed_ns,
             result.source_sha256,
             str(result.target),
+            result.target_size,
             result.target_sha256,
             self._stamp,
         )

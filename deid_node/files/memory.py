@@ -164,7 +164,7 @@ class MemoryTarget:
         """Return what stands for a path."""
         return _SHOWN
 
-    def has(self, shown: str) -> bool:
+    def has(self, shown: str, size: int) -> bool:
         """Tell whether there is a result."""
         return self.content is not None
 

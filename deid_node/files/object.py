@@ -104,7 +104,7 @@ class Work:
 
     def _is_unchanged(self, known: Known, size: int, changed_ns: int) -> bool:
         same = bool(changed_ns) and (known.size, known.changed_ns) == (size, changed_ns)
-        return same and self.target.has(known.target)
+        return same and self.target.has(known.target, known.target_size)
 
     def _about(self, summary: Summary, read: _Read, changed_ns: int, known: Known | None) -> About:
         digest = ""

@@ -56,17 +56,17 @@ class Bucket:
         body.seek(0)
         _tell(lambda: obstore.put(_store(self), key, body, attributes=attributes, chunk_size=part_bytes))
 
-    def has(self, key: str) -> bool:
-        """Tell whether there is an object with this key. Raises OSError."""
+    def has(self, key: str, size: int) -> bool:
+        """Tell whether there is an object of so many bytes with this key. Raises OSError."""
         import obstore
 
         try:
-            obstore.head(_store(self), key)
+            found = obstore.head(_store(self), key)
         except FileNotFoundError:
             return False
         except Exception as error:
             raise _error(error) from None
-        return True
+        return found["size"] == size
 
 
 def bucket_of(address: str, *, endpoint: str = "", region: str = "") -> tuple[Bucket, str]:

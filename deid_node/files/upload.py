@@ -89,7 +89,7 @@ class WebTarget:
         parts = urlsplit(self._address(names))
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
-    def has(self, shown: str) -> bool:
+    def has(self, shown: str, size: int) -> bool:
         """Believe the index: servers that take PUT often answer no other question."""
         return True
 
@@ -137,9 +137,9 @@ class StoreTarget:
         """Return the address."""
         return f"s3://{self.bucket.name}/{self._key(names)}"
 
-    def has(self, shown: str) -> bool:
+    def has(self, shown: str, size: int) -> bool:
         """Ask the store."""
-        return self.bucket.has(shown.removeprefix(f"s3://{self.bucket.name}/"))
+        return self.bucket.has(shown.removeprefix(f"s3://{self.bucket.name}/"), size)
 
     def _key(self, names: Names) -> str:
         prefix = self.prefix.strip("/")
