@@ -556,3 +556,12 @@ def test_a_result_that_lost_bytes_is_made_again_beside_it(tree: Path, tmp_path: 
     assert Path(str(again.target)).stat().st_size == again.target_size
     assert (tmp_path / "out/top.dcm").stat().st_size == 100
     assert results["one.dcm"].outcome is Outcome.UNCHANGED
+
+
+def test_an_index_in_a_pipe_is_refused_and_not_waited_for(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        run(tree, tmp_path / "out", resume=tmp_path / "pipe")
+
+    assert not (tmp_path / "out").exists()

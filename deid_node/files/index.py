@@ -52,6 +52,8 @@ class Index:
         self.known: Mapping[str, Known] = dict(self._read())
 
     def _read(self) -> Iterator[tuple[str, Known]]:
+        if self._file.exists() and not self._file.is_file():  # a pipe would be waited for
+            raise ConfigurationError(f"{self._file}: the index is no regular file.")
         try:
             lines = self._file.read_text("utf-8").splitlines() if self._file.exists() else []
         except (OSError, UnicodeDecodeError):
