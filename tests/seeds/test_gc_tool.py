@@ -87,4 +87,4 @@ def test_gc_v14_v15_v16_an_object_is_what_the_tool_makes_of_it(path: Path) -> No
 
 
 def test_there_are_objects_to_compare() -> None:
-    assert len(OBJECTS) >= 15
+    assert len(OBJECTS) >= (60 if CORPUS.exists() else 12)  # without the corpus those of the wheel
