@@ -111,6 +111,8 @@ class Downstream:
             return
         self.asked_at.append(time.time())
         instance = request[0x1000].decode().strip("\0")
+        while self.mode == "holds" and not self._over.wait(0.01):
+            pass
         mode = self.mode  # a test may change it at any time
         if mode in _ANSWERS:
             _ANSWERS[mode](self, scp, message_id, instance)
