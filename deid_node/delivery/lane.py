@@ -25,7 +25,7 @@ from deid_node.spool.spool import Spool
 
 # One claim for what arrives in the next moment, not one per object: a claim is a transaction, and the
 # thread takes turns with those that receive.
-_GATHER_S: Final = 0.02
+_GATHER_S: Final = 0.05
 _HOUSEKEEPING_S: Final = 60.0
 _REROUTED_AT_A_TIME: Final = 256
 _AFTER_ABORT_S: Final = 5.0

@@ -46,7 +46,7 @@ class Water:
 
 
 class Room:
-    """The free space of the spool's file system, looked at no more than twice a second."""
+    """The free space of the spool's file system, looked at twice a second and before a refusal."""
 
     def __init__(self, root_fd: int, water: Water | None) -> None:
         """Look after the file system of a folder; None lets it be filled to the brim."""
@@ -61,10 +61,10 @@ class Room:
         """Whether a new object may come."""
         return not self.short_for_s()
 
-    def short_for_s(self) -> float:
-        """Return for how long there has been no room, 0 while there is."""
+    def short_for_s(self, *, at_once: bool = False) -> float:
+        """Return for how long there has been no room, 0 while there is; `at_once` looks in any case."""
         now = time.monotonic()
-        if now >= self._next_check and self._water is not None:
+        if (at_once or now >= self._next_check) and self._water is not None:
             with self._lock:
                 self._next_check = now + _CHECK_S
                 if self._look(self._water):
@@ -78,7 +78,7 @@ class Room:
         """Wait for room as long as `Water.waits_s` allows; tell whether there is some."""
         while short_s := self.short_for_s():
             if self._water is None or short_s >= self._water.waits_s:
-                return False
+                return not self.short_for_s(at_once=True)  # nobody is refused for what was so a moment ago
             time.sleep(_LOOK_AGAIN_S)
         return True
 

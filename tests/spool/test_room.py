@@ -137,3 +137,15 @@ def test_a_spool_on_a_full_disk_can_be_opened_and_emptied(tmp_path: Path, failpo
                 spool.settle(entry, Delivered())
             spool.flush()
             assert spool.desk.queue() == []
+
+
+def test_nobody_is_refused_for_want_of_room_that_has_come_back(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        spool = Spool.open(disk / "spool", water=Water(waits_s=0.0))
+        other = fill(disk)
+        wait_for(lambda: not spool.has_room(), "it is seen that there is no room")
+
+        other.unlink()
+
+        put(spool, 1)  # at once, not half a second later
+        spool.close()
