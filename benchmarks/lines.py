@@ -192,7 +192,7 @@ def _end_to_end(plan: Plan) -> list[Line]:
     unsynced = plan.forward("deid_node unsynced", durable=False)
     found.append(
         Line(
-            "through-ct-sendfile",
+            "through-ct-unparsed",
             "the same with a sender that does not parse, against a relay that only moves bytes",
             tuple(Store(c, ct) for c in (plan.forward(), unsynced, Relay(), Direct())),
             clock="done",

@@ -1,4 +1,4 @@
-"""A sender that does not parse: datasets go from file to socket by sendfile, so the receiver is the limit.
+"""A sender that does not parse: datasets go from file to socket as they are, so the receiver is the limit.
 
 A program of its own: `python -m benchmarks.sender PORT CALLED INDEX ASSOCIATIONS [CA CERTIFICATE KEY]`.
 It negotiates, with TLS when there are certificates, says "ready", waits for a line, sends, and prints

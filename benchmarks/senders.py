@@ -68,7 +68,7 @@ def storescu(
     return Sent(start, elapsed)
 
 
-def sendfile(
+def unparsed(
     contender: Contender,
     running: Running,
     files: Sequence[Path],

@@ -14,7 +14,7 @@ from benchmarks.contenders import Contender, Keeps, Prepares, Provides, Running,
 from benchmarks.line import Objects
 from benchmarks.measure import Run, cpu_seconds, forget_peak, peak_bytes, shared_bytes
 from benchmarks.processes import ENVIRONMENT, wait_until
-from benchmarks.senders import LIMIT_S, Sent, sendfile, storescu
+from benchmarks.senders import LIMIT_S, Sent, storescu, unparsed
 from benchmarks.workloads import Workload
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ class Store:
 
     contender: Contender
     workload: Workload
-    sender: Literal["sendfile", "storescu"] = "sendfile"
+    sender: Literal["unparsed", "storescu"] = "unparsed"
     associations: int = 1
     label: str = ""
     factory: bool = False
@@ -83,7 +83,7 @@ class Store:
 
     def run(self, objects: Objects, scratch: Path) -> Run:
         with self.contender.run(scratch) as running:
-            sendfile(self.contender, running, objects.files[:1], scratch / "warm-up.json", 1)
+            unparsed(self.contender, running, objects.files[:1], scratch / "warm-up.json", 1)
             _settled(self.contender, running, 1)
             if self.waits:
                 _wait_until_quiet(running.pid)
@@ -106,9 +106,9 @@ class Store:
         return run
 
     def _send(self, objects: Objects, running: Running, scratch: Path, meter: _Meter) -> Sent:
-        if self.sender == "sendfile":
+        if self.sender == "unparsed":
             index, count = scratch / "index.json", self.associations
-            return sendfile(self.contender, running, objects.measured, index, count, meter.start)
+            return unparsed(self.contender, running, objects.measured, index, count, meter.start)
         meter.start()
         return storescu(
             self.contender,
@@ -148,7 +148,7 @@ class Idle:
 
     def run(self, objects: Objects, scratch: Path) -> Run:
         with self.contender.run(scratch) as running:
-            sendfile(self.contender, running, objects.files[:1], scratch / "warm-up.json", 1)
+            unparsed(self.contender, running, objects.files[:1], scratch / "warm-up.json", 1)
             _settled(self.contender, running, 1)
             memory = shared_bytes(running.pid)
             holder = self._hold(running)
@@ -159,7 +159,7 @@ class Idle:
                 share = (cpu_seconds(running.pid) - before) / _IDLE_WINDOW_S
                 added = shared_bytes(running.pid) - memory
                 before = cpu_seconds(running.pid)
-                sent = sendfile(self.contender, running, objects.measured, scratch / "index.json", 1)
+                sent = unparsed(self.contender, running, objects.measured, scratch / "index.json", 1)
                 _settled(self.contender, running, len(objects.files))
                 run = Run(
                     sent.elapsed_s,

@@ -54,6 +54,7 @@ class Requestor:
         self._fragment_bytes = pdu.fragment_bytes(accepted.max_pdu_bytes)
         self._peer_max_pdu = accepted.max_pdu_bytes
         self._message_id = 0
+        self._buffer = bytearray()  # for files that are read here
         self._open = True
 
     @classmethod
@@ -269,7 +270,9 @@ class Requestor:
 
     def _read(self, descriptor: int, offset: int, length: int) -> Iterator[memoryview]:
         """Read a part of a file in large pieces of even length; each is valid until the next is taken."""
-        view = memoryview(bytearray(min(length, _PIECE_BYTES)))
+        if len(self._buffer) < min(length, _PIECE_BYTES):
+            self._buffer = bytearray(min(length, _PIECE_BYTES))
+        view = memoryview(self._buffer)
         while length:
             piece = view[: min(length, _PIECE_BYTES)]
             filled = 0
