@@ -75,6 +75,11 @@ class Watch:
         return (last.ledger_mb - first.ledger_mb) * 2**20 / max(1, last.objects - first.objects)
 
     @property
+    def objects(self) -> int:
+        """How many objects were acknowledged meanwhile."""
+        return self.samples[-1].objects - self.samples[0].objects if self.samples else 0
+
+    @property
     def took_s(self) -> float:
         """How long was watched."""
         return self.samples[-1].at_s - self.samples[0].at_s if self.samples else 0.0

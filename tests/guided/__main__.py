@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,7 @@ def main() -> None:
     options = [
         f"-max_total_time={chosen.seconds}",
         f"-timeout={_SECONDS_OF_ONE}",
-        f"-rss_limit_mb={_MEGABYTES}",
+        f"-rss_limit_mb={_inherited_mb() + _MEGABYTES}",
         f"-max_len={_LONGEST}",
         f"-artifact_prefix={folder}/found-",
         "-print_final_stats=1",
@@ -46,6 +47,11 @@ def main() -> None:
         options.append(f"-dict={words}")
     atheris.Setup([sys.argv[0], *options, str(folder)], lambda content: target.run(content or b"\0"))
     atheris.Fuzz()
+
+
+def _inherited_mb() -> int:
+    """Return the peak that this process has from the one that started it: the fuzzer takes it for its own."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _escaped(word: str) -> str:

@@ -251,7 +251,7 @@ def test_history_is_deleted_by_command_beside_a_running_node(
 def test_pages_of_a_large_ledger_are_read_on_while_it_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deid_node.spool.spool._CHECK_S", -1.0)
+    monkeypatch.setattr("deid_node.spool.opening._CHECK_S", -1.0)
     monkeypatch.setattr("deid_node.spool.schema._STEPS_AT_A_TIME", 1)
     prepared(tmp_path)
 
