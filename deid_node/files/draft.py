@@ -156,7 +156,23 @@ class NoTarget:
         return self.instead_of.has(shown, size)
 
 
-class NoDraft:
+class Counted:
+    """What every draft says of the bytes that it was given, by its tally."""
+
+    _tally: Tally
+
+    @property
+    def size(self) -> int:
+        """The bytes that were written."""
+        return self._tally.size
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written."""
+        return self._tally.sha256
+
+
+class NoDraft(Counted):
     """A result that goes nowhere; its size and hash are known."""
 
     def __init__(self, target: Target, tally: Tally) -> None:
@@ -181,18 +197,8 @@ class NoDraft:
     def discard(self) -> None:
         """There is nothing."""
 
-    @property
-    def size(self) -> int:
-        """The bytes."""
-        return self._tally.size
 
-    @property
-    def sha256(self) -> str:
-        """The hash."""
-        return self._tally.sha256
-
-
-class FolderDraft:
+class FolderDraft(Counted):
     """A file that is being written under a temporary name."""
 
     def __init__(self, folder: Path, may_rename: bool, tally: Tally) -> None:
@@ -202,16 +208,6 @@ class FolderDraft:
         self._descriptor: int | None = None
         self._tally = tally
         self._waiting: Buffers = []
-
-    @property
-    def size(self) -> int:
-        """The bytes that were written."""
-        return self._tally.size
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was written."""
-        return self._tally.sha256
 
     def begin(self, meta: bytes) -> None:
         """Take the file meta information, once; it is written with the first bytes of the dataset."""

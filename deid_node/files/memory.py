@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from deid_node.engine.deidentified import Buffers, Deidentified
 from deid_node.errors import Malformed
-from deid_node.files.draft import About, Names, Tally
+from deid_node.files.draft import About, Counted, Names, Tally
 from deid_node.files.input import Input, LocalFile, Stream, WebFile
 from deid_node.files.web import check_address
 from deid_node.node.part10 import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
@@ -169,23 +169,13 @@ class MemoryTarget:
         return self.content is not None
 
 
-class MemoryDraft:
+class MemoryDraft(Counted):
     """A result that is being gathered."""
 
     def __init__(self, target: MemoryTarget) -> None:
         self._target = target
         self._body = io.BytesIO()
         self._tally = Tally()
-
-    @property
-    def size(self) -> int:
-        """The bytes that were written."""
-        return self._tally.size
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was written."""
-        return self._tally.sha256
 
     def begin(self, meta: bytes) -> None:
         """Take the file meta information, once."""

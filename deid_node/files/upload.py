@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from deid_node.engine.deidentified import Buffers, Deidentified
-from deid_node.files.draft import About, Names, Tally
+from deid_node.files.draft import About, Counted, Names, Tally
 from deid_node.files.store import DEFAULT_PART_BYTES, Bucket
 from deid_node.files.web import WebError, put
 
@@ -26,23 +26,13 @@ _FILE_TYPE: Final = "application/dicom"
 Upload = Callable[[Names, BinaryIO, "Tally", About], str]
 
 
-class UploadDraft:
+class UploadDraft(Counted):
     """A result that is gathered, de-identified, before it is sent."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
         self._body: BinaryIO | None = None
         self._tally = Tally()
-
-    @property
-    def size(self) -> int:
-        """The bytes that were written."""
-        return self._tally.size
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was written."""
-        return self._tally.sha256
 
     def begin(self, meta: bytes) -> None:
         """Take the file meta information, once."""
