@@ -14,7 +14,7 @@ from deid_node.spool.outcomes import (
     Refused,
     Released,
 )
-from deid_node.spool.reading import Content, open_checked
+from deid_node.spool.reading import Content, Reader
 from deid_node.spool.spool import Spool
 from deid_node.spool.upkeep import backup, check
 
@@ -34,6 +34,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "QueueEntry",
+    "Reader",
     "Refusal",
     "RefusalCounts",
     "Refused",
@@ -44,5 +45,4 @@ __all__ = [
     "StudyCounts",
     "backup",
     "check",
-    "open_checked",
 ]

@@ -70,11 +70,6 @@ class Reader:
         return Held(HeldFor.DAMAGED)
 
 
-def open_checked(entry: Entry) -> Content | Held | Deferred:
-    """Open one entry as a `Reader` does."""
-    return Reader().open(entry)
-
-
 def is_sound(path: str, digest: bytes) -> bool:
     """Whether the file has the content with this digest.
 

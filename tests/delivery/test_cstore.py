@@ -25,7 +25,7 @@ from deid_node.dimse.association import StoreAnswer
 from deid_node.dimse.peer import AssociationRejectedError, ContextNotAcceptedError, Peer
 from deid_node.dimse.status import StoreStatus
 from deid_node.errors import AssociationError
-from deid_node.spool import Content, Deferred, Delivered, Entry, Held, Outcome, Refused, Spool, open_checked
+from deid_node.spool import Content, Deferred, Delivered, Entry, Held, Outcome, Reader, Refused, Spool
 from deid_node.standard.values import AETitle
 from tests.delivery.sending import QUICK, peer_at, put_real, real_object
 from tests.peers import free_port, storescp, wait_for
@@ -107,7 +107,7 @@ PEER = Peer("192.0.2.1", 104, AETitle("DOWN"), AETitle("NODE"))
 def send(sender: object, entries: Sequence[Entry]) -> list[Outcome]:
     def parcels() -> Iterator[Parcel]:
         for entry in entries:
-            content = open_checked(entry)
+            content = Reader().open(entry)
             assert isinstance(content, Content)
             yield Parcel(entry, content)
             content.close()

@@ -14,7 +14,7 @@ from deid_node.delivery.destination import Parcel, UnusableError
 from deid_node.delivery.folder import FolderDestination
 from deid_node.delivery.template import PathTemplate
 from deid_node.errors import ConfigurationError
-from deid_node.spool import Content, Deferred, Delivered, Entry, Held, Outcome, Spool, open_checked
+from deid_node.spool import Content, Deferred, Delivered, Entry, Held, Outcome, Reader, Spool
 from tests.spool.objects import META, dataset, put
 
 TEMPLATE = PathTemplate.parse("{PatientID}/{Modality}/{InstanceNumber:04}.dcm")
@@ -36,7 +36,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> FolderDestination:
 def deliver(folder: FolderDestination, entries: Sequence[Entry]) -> list[Outcome]:
     def parcels() -> Iterator[Parcel]:
         for entry in entries:
-            content = open_checked(entry)
+            content = Reader().open(entry)
             assert isinstance(content, Content)
             yield Parcel(entry, content)
             content.close()

@@ -13,7 +13,7 @@ from deid_node.delivery.destination import Parcel
 from deid_node.delivery.folder import FolderDestination
 from deid_node.delivery.template import PathTemplate
 from deid_node.errors import SpoolError
-from deid_node.spool import Content, Spool, open_checked
+from deid_node.spool import Content, Reader, Spool
 from deid_node.spool.deadline import Deadline
 from tests.spool.objects import put
 
@@ -45,7 +45,7 @@ def deliver(spool: Spool, root: Path, name: str, may_link: bool) -> None:
 
     def parcels() -> Iterator[Parcel]:
         for entry in entries:
-            opened = open_checked(entry)
+            opened = Reader().open(entry)
             assert isinstance(opened, Content)
             yield Parcel(entry, opened)
 

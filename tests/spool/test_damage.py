@@ -11,7 +11,7 @@ import pytest
 from deid_node.delivery.lane import Lane
 from deid_node.delivery.policy import DestinationPolicy
 from deid_node.errors import SpoolError
-from deid_node.spool import Content, Deferred, Delivered, DeliveryState, Held, Spool, open_checked
+from deid_node.spool import Content, Deferred, Delivered, DeliveryState, Held, Reader, Spool
 from tests.delivery.fakes import FakeDestination
 from tests.peers import wait_for
 from tests.spool.disks import fill, small_disk
@@ -34,7 +34,7 @@ def test_every_flipped_bit_is_found_before_sending(tmp_path: Path) -> None:
     for number, entry in enumerate(entries):
         flip(Path(entry.path), number * 3 % Path(entry.path).stat().st_size)
 
-    opened = [open_checked(entry) for entry in entries]
+    opened = [Reader().open(entry) for entry in entries]
 
     assert opened == [Held("damaged")] * FILES
     spool.close()
@@ -63,6 +63,7 @@ def test_of_a_thousand_files_cut_swapped_or_gone_none_is_sent_and_the_rest_is(tm
     lane.start()
     wait_for(lambda: len(spool.desk.queue()) == FILES and len(destination.sent) == 50, "all are settled")
     assert lane.stop(5)
+    spool.flush()  # outcomes are written down soon, not at once
 
     held = {(row.state, row.why) for row in spool.desk.queue()}
     assert held == {(DeliveryState.HELD, "damaged"), (DeliveryState.HELD, "missing")}
@@ -82,7 +83,7 @@ def test_swapped_cut_and_missing_files_are_found_before_sending(tmp_path: Path) 
     os.truncate(three, 10)
     four.unlink()
 
-    assert [open_checked(entry) for entry in entries] == [Held("damaged")] * 3 + [Held("missing")]
+    assert [Reader().open(entry) for entry in entries] == [Held("damaged")] * 3 + [Held("missing")]
     spool.close()
 
 
@@ -93,12 +94,12 @@ def test_a_file_that_cannot_be_opened_for_want_of_descriptors_is_tried_again(tmp
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        short = open_checked(entry)
+        short = Reader().open(entry)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert isinstance(short, Deferred)
-    opened = open_checked(entry)
+    opened = Reader().open(entry)
     assert isinstance(opened, Content)
     opened.close()
     spool.close()
@@ -111,7 +112,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     os.rename(entry.path, tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", entry.path)
 
-    assert open_checked(entry) == Held("damaged")
+    assert Reader().open(entry) == Held("damaged")
     spool.close()
 
 
@@ -144,7 +145,7 @@ def test_a_resent_object_mends_a_damaged_one(tmp_path: Path) -> None:
     mended = [*spool.claim("a"), *spool.claim("b")]
     assert len(mended) == 2
     for entry in mended:
-        opened = open_checked(entry)
+        opened = Reader().open(entry)
         assert isinstance(opened, Content)
         opened.close()
         spool.settle(entry, Delivered())

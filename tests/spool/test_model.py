@@ -23,11 +23,11 @@ from deid_node.spool import (
     Entry,
     Held,
     Outcome,
+    Reader,
     Refused,
     Selection,
     Spool,
     check,
-    open_checked,
 )
 from deid_node.spool.outcomes import Released
 from tests.spool.objects import META, dataset, objects_in, put
@@ -104,7 +104,7 @@ class Machine(RuleBasedStateMachine):
         found = {(int(e.sop_instance_uid.removeprefix("2.25.")) - 1000, e.revision): e for e in entries}
         assert found.keys() == free.keys()
         for key, entry in found.items():
-            opened = open_checked(entry)
+            opened = Reader().open(entry)
             assert isinstance(opened, Content)
             with os.fdopen(opened.fd, "rb") as stream:
                 assert stream.read() == META + free[key].content

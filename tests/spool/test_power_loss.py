@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.spool import Content, Delivered, Spool, open_checked
+from deid_node.spool import Content, Delivered, Reader, Spool
 from deid_node.spool.schema import LEDGER
 from tests.spool.objects import META, dataset, put
 from tests.spool.simulated_disk import Event, SimulatedDisk
@@ -79,7 +79,7 @@ def test_what_was_acknowledged_is_there_whole_whatever_the_disk_forgot(
         found: set[tuple[int, str]] = set()
         for name in ("a", "b"):
             for entry in spool.claim(name, 100):
-                opened = open_checked(entry)
+                opened = Reader().open(entry)
                 assert isinstance(opened, Content), (cut, opened)
                 number = int(entry.sop_instance_uid.removeprefix("2.25.")) - 1000
                 with os.fdopen(opened.fd, "rb") as stream:

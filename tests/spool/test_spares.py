@@ -15,7 +15,7 @@ from deid_node.delivery.policy import DestinationPolicy
 from deid_node.delivery.template import PathTemplate
 from deid_node.engine.deidentified import Deidentified
 from deid_node.errors import SpoolError
-from deid_node.spool import Content, Delivered, Entry, Spool, open_checked
+from deid_node.spool import Content, Delivered, Entry, Reader, Spool
 from deid_node.spool.desk import Selection
 from deid_node.spool.spares import SPARE
 from tests.peers import wait_for
@@ -46,7 +46,7 @@ def deliver(spool: Spool, *, links: bool = False) -> list[Entry]:
 
 
 def content_of(entry: Entry) -> bytes:
-    opened = open_checked(entry)
+    opened = Reader().open(entry)
     assert isinstance(opened, Content)
     with os.fdopen(opened.fd, "rb") as stream:
         return stream.read()

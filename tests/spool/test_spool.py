@@ -21,11 +21,11 @@ from deid_node.spool import (
     Entry,
     Held,
     Origin,
+    Reader,
     Refusal,
     Refused,
     Released,
     Spool,
-    open_checked,
 )
 from deid_node.spool.desk import Selection
 from deid_node.spool.schema import VERSION
@@ -45,7 +45,7 @@ def states(spool: Spool, destination: str = "a") -> dict[str, int]:
 
 
 def is_sendable(entry: Entry) -> bool:
-    opened = open_checked(entry)
+    opened = Reader().open(entry)
     if isinstance(opened, Held):
         return False
     opened.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deid_node.spool import CommitKind, Content, Delivered, Selection, Spool, check, open_checked
+from deid_node.spool import CommitKind, Content, Delivered, Reader, Selection, Spool, check
 from deid_node.spool.recovery import INCOMING, OBJECTS, place
 from deid_node.spool.schema import LEDGER, MIGRATIONS, VERSION
 from tests.spool.objects import META, dataset, objects_in, put
@@ -84,7 +84,7 @@ def test_an_upgrade_delivers_what_waits_and_keeps_the_state_of_the_rest(tmp_path
     delivered = 0
     while entries := spool.claim("a", 100):
         for entry in entries:
-            opened = open_checked(entry)
+            opened = Reader().open(entry)
             assert isinstance(opened, Content)
             opened.close()
             spool.settle(entry, Delivered())
